@@ -1,0 +1,56 @@
+package lb
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Status is what follows from everything: immutable, published as one value.
+// Pages, API and support read only this.
+type Status struct {
+	Node      string
+	Seat      Seat
+	Revision  string // content hash of the running Config
+	At        time.Time
+	Pair      PairStatus
+	Dataplane DataplaneStatus
+	Services  []ServiceStatus
+	Conflicts []ARPConflict
+	// Problems are failing actuators and other things an operator must know, one
+	// sentence each with what to do.
+	Problems []string
+}
+
+// DataplaneStatus says which engine runs and why.
+type DataplaneStatus struct {
+	Engine string // "tcx", "clsact", "memory"
+	Why    string
+	Drops  map[string]Counter // by reason
+}
+
+// ServiceStatus is one virtual service as an operator sees it.
+type ServiceStatus struct {
+	Name      string
+	Addr      netip.Addr
+	Ports     PortSet
+	Protocols Protocols
+	Layer     Layer
+	Method    Method
+	Counters  ServiceCounters
+	Reals     []RealStatus
+}
+
+// RealStatus is one real server as an operator sees it.
+type RealStatus struct {
+	Name     string
+	Addr     netip.Addr
+	Port     uint16
+	Weight   int
+	State    ServeState
+	Why      string // "healthy", "check failed: …", "halted by operator"
+	Admin    AdminState
+	Deadline time.Time // of a drain, zero = none
+	Health   Health
+	Counters RealCounters
+	MAC      string // resolved link address (DR), "" = unresolved
+}
