@@ -15,7 +15,15 @@ type Inputs struct {
 	Config    lb.Config
 	Health    map[lb.RealID]bool // up; absent = not yet known = down
 	Overrides map[lb.RealID]lb.Override
+	Links     []Link    // this node's interfaces, for VIPs without a named one
 	Now       time.Time // judges drain deadlines
+}
+
+// Link is an interface of this node with the subnets it is in.
+type Link struct {
+	Name     string
+	Prefixes []netip.Prefix
+	Default  bool // carries the default route
 }
 
 // Plan is the whole desired state, sorted, comparable by value.
@@ -26,6 +34,10 @@ type Plan struct {
 	Probes []Probe
 	// Reals says what follows for every real server and why, for Status.
 	Reals map[lb.RealID]Decision
+	// Problems are sentences an operator must read, e.g. a VIP in no subnet.
+	Problems []string
+	// Wake is when the plan changes by itself (a drain deadline); zero = never.
+	Wake time.Time
 }
 
 // Decision is the state of one real server with its reason in words.
@@ -107,6 +119,6 @@ type Probe struct {
 	Port  uint16
 	Check lb.HealthCheck
 	// VIP is set for DR servers: the address of a through-VIP check.
-	VIP netip.Addr
+	VIP   netip.Addr
 	Layer lb.Layer
 }
