@@ -1,0 +1,63 @@
+# Verbs only: what they do is written in Go. `make help` lists them.
+GO      ?= go
+NAME    ?= failover
+CLANG   ?= clang-19
+LINT     = bin/golangci-lint
+PROGRAMS = bin/lbd bin/lbctl bin/simvos bin/vosbed
+BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
+
+.PHONY: help build test setup check lint generate generate-check scenario scenarios mutants \
+        bench bench-failover bench-peers soak-heartbeat clean FORCE
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 20
+
+build: $(PROGRAMS) ## build the programs into bin/
+
+bin/%: FORCE
+	@$(BUILD) -o $@ ./cmd/$*
+
+scenario: build ## run one scenario end to end: make scenario NAME=failover
+	@bin/vosbed run $(NAME)
+
+scenarios: build ## run every scenario
+	@bin/vosbed run --all
+
+mutants: build ## prove that every scenario can fail
+	@bin/vosbed mutants
+
+setup: ## install the media players that the tests use (Debian packages)
+	@$(GO) run ./internal/testsum setup
+
+test: setup build ## all tests and the short scenarios; ends with "N passed, N failed"
+	@$(GO) run ./internal/testsum run
+
+check: lint generate-check ## formatting, lint, generated code, go.mod
+	$(GO) mod tidy -diff
+
+lint: $(LINT) ## run the linters
+	$(LINT) run ./...
+
+$(LINT):
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+generate: ## compile the eBPF programs again (needs clang 19)
+	$(GO) generate ./appliance/internal/dataplane/ebpf/...
+
+generate-check: generate ## the committed objects are what the sources give
+	git diff --exit-code -- appliance/internal/dataplane/ebpf
+
+bench: build ## data-plane and lab benchmarks, minus their floors
+	@$(GO) run ./internal/testsum bench
+
+bench-failover: build ## p99 of the outage from at least 100 trials
+	@TRIALS=$${TRIALS:-25} bin/vosbed run failover
+
+bench-peers: build ## HAProxy in the proxy's slot, same run
+	@bin/vosbed run throughput-peers
+
+soak-heartbeat: build ## ten minutes of load on every core: no false failover
+	@bin/vosbed run soak-heartbeat
+
+clean: ## remove what was built and measured
+	rm -rf bin out
