@@ -1,0 +1,194 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/vosbed/vosbed/harness/topo"
+	"github.com/vosbed/vosbed/internal/strictyaml"
+)
+
+// ErrUnknown reports a scenario name that no file has.
+var ErrUnknown = errors.New("no such scenario")
+
+// Names lists the scenarios of a folder, sorted.
+func Names(dir fs.FS) ([]string, error) {
+	files, err := fs.Glob(dir, "*.yaml")
+	if err != nil {
+		return nil, fmt.Errorf("list scenarios: %w", err)
+	}
+	for i := range files {
+		files[i] = strings.TrimSuffix(files[i], ".yaml")
+	}
+	slices.Sort(files)
+	return files, nil
+}
+
+// Load reads a scenario by name from dir, or by path when ref ends in .yaml, and
+// checks it. The error lists every mistake.
+func Load(dir, ref string) (*Scenario, error) {
+	s, doc, err := read(dir, ref)
+	if err != nil {
+		return nil, err
+	}
+	if s.Extends != "" {
+		base, err := Load(dir, s.Extends)
+		if err != nil {
+			return nil, fmt.Errorf("extends %s: %w", s.Extends, err)
+		}
+		s = extend(base, s)
+	}
+	if err := check(s, doc); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func read(dir, ref string) (*Scenario, *strictyaml.Doc, error) {
+	path := ref
+	if !strings.HasSuffix(ref, ".yaml") {
+		path = filepath.Join(dir, ref+".yaml")
+	}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, unknown(dir, ref)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read scenario: %w", err)
+	}
+	var s Scenario
+	doc, err := strictyaml.Decode(path, data, &s)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &s, doc, nil
+}
+
+func unknown(dir, ref string) error {
+	names, _ := Names(os.DirFS(dir))
+	if near := strictyaml.Nearest(ref, names); near != "" {
+		return fmt.Errorf("%w: %q: did you mean %q?", ErrUnknown, ref, near)
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("%w: %q: there are none in %s", ErrUnknown, ref, dir)
+	}
+	return fmt.Errorf("%w: %q: there are %s", ErrUnknown, ref, strings.Join(names, ", "))
+}
+
+// extend lays s over base.
+func extend(base, s *Scenario) *Scenario {
+	out := *base
+	out.Name, out.Extends = s.Name, s.Extends
+	setText(&out.Title, s.Title)
+	setText(&out.About, s.About)
+	setText(&out.Dataplane, s.Dataplane)
+	if s.Timeout != 0 {
+		out.Timeout = s.Timeout
+	}
+	if s.Capture != nil {
+		out.Capture = s.Capture
+	}
+	out.Covers = append(slices.Clone(base.Covers), s.Covers...)
+	out.Requires = append(slices.Clone(base.Requires), s.Requires...)
+	out.Wire = append(slices.Clone(base.Wire), s.Wire...)
+	out.Topology = base.Topology.Merge(s.Topology)
+	out.Appliance = base.Appliance.Merge(s.Appliance)
+	out.Loads = maps.Clone(base.Loads)
+	for name, l := range s.Loads {
+		if out.Loads == nil {
+			out.Loads = map[string]loadSpec{}
+		}
+		out.Loads[name] = l
+	}
+	if s.Steps != nil {
+		out.Steps = s.Steps
+	}
+	out.Expect = mergeNamedList(base.Expect, s.Expect, func(e Expectation) string { return e.Name })
+	out.Mutants = mergeNamedList(base.Mutants, s.Mutants, func(m Mutant) string { return m.Name })
+	return &out
+}
+
+func setText(dst *string, v string) {
+	if v != "" {
+		*dst = v
+	}
+}
+
+func mergeNamedList[T any](base, over []T, name func(T) string) []T {
+	out := slices.Clone(base)
+	for _, o := range over {
+		i := slices.IndexFunc(out, func(b T) bool { return name(b) == name(o) })
+		if i < 0 {
+			out = append(out, o)
+			continue
+		}
+		out[i] = o
+	}
+	return out
+}
+
+// Mutate returns the scenario changed by its mutant of that name.
+func (s *Scenario) Mutate(name string) (*Scenario, Mutant, error) {
+	i := slices.IndexFunc(s.Mutants, func(m Mutant) bool { return m.Name == name })
+	if i < 0 {
+		return nil, Mutant{}, fmt.Errorf("%w: mutant %q of scenario %s: there are %s", ErrUnknown, name, s.Name, strings.Join(s.mutantNames(), ", "))
+	}
+	m := s.Mutants[i]
+	out := *s
+	out.Appliance = s.Appliance.Merge(m.Change.Appliance)
+	out.Topology = s.Topology.Merge(m.Change.Topology)
+	out.Wire = append(slices.Clone(s.Wire), m.Change.Wire...)
+	out.Steps = prune(s.Steps, m)
+	return &out, m, nil
+}
+
+func (s *Scenario) mutantNames() []string {
+	var out []string
+	for _, m := range s.Mutants {
+		out = append(out, m.Name)
+	}
+	return out
+}
+
+// prune leaves only the trials that a mutant asks for.
+func prune(steps []Step, m Mutant) []Step {
+	var out []Step
+	for _, st := range steps {
+		if st.Trials != nil {
+			if len(m.Only) > 0 && !slices.Contains(m.Only, st.Trials.Name) {
+				continue
+			}
+			t := *st.Trials
+			t.Count = max(m.Trials, 1)
+			st.Trials = &t
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
+// SetTrials overrides the count of every trials step.
+func (s *Scenario) SetTrials(n int) {
+	for i, st := range s.Steps {
+		if st.Trials != nil {
+			t := *st.Trials
+			t.Count = n
+			s.Steps[i].Trials = &t
+		}
+	}
+}
+
+// Plan computes the scenario's topology; without one it is the guide's.
+func (s *Scenario) Plan() (*topo.Plan, error) {
+	spec := s.Topology
+	if spec.Use == "" && len(spec.Nodes) == 0 {
+		spec.Use = "harmonic-vos"
+	}
+	return topo.Compute(spec)
+}
