@@ -1,0 +1,186 @@
+package config
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/vosbed/vosbed/appliance/lb"
+	"github.com/vosbed/vosbed/internal/strictyaml"
+)
+
+// Encode writes cfg as a file in which every value is explicit, and proves that
+// [Parse] accepts it: an invalid cfg is refused with errors that are located in the
+// text that would have been written. Parse(Encode(c)) equals c for every c that
+// Parse returned.
+func Encode(cfg lb.Config) ([]byte, error) {
+	f := file{Node: nodeToFile(cfg.Node), Cluster: clusterToFile(cfg.Cluster)}
+	for _, s := range cfg.Services {
+		f.Services = append(f.Services, serviceToFile(s))
+	}
+	var b bytes.Buffer
+	d, err := yaml.NewDumper(&b, yaml.WithIndent(2), yaml.WithLineWidth(-1))
+	if err != nil {
+		return nil, fmt.Errorf("encode configuration: %w", err)
+	}
+	if err := errors.Join(d.Dump(f), d.Close()); err != nil {
+		return nil, fmt.Errorf("encode configuration: %w", err)
+	}
+	if _, err := Parse("configuration", b.Bytes()); err != nil {
+		return nil, fmt.Errorf("the configuration is not valid: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// Revision returns the content hash of cfg: 16 hex digits that are equal exactly
+// if the configurations are.
+func Revision(cfg lb.Config) string { return hash(cfg) }
+
+// ClusterRevision is the content hash of what the pair shares: equal on two nodes
+// that are in sync.
+func ClusterRevision(cfg lb.Config) string {
+	cfg.Node = lb.Node{}
+	return hash(cfg)
+}
+
+func hash(cfg lb.Config) string {
+	// Plain values, slices in order and no maps: the encoding is canonical.
+	text, err := json.Marshal(cfg)
+	if err != nil {
+		panic(fmt.Sprintf("lb.Config holds only plain values: %v", err))
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func spanOf(d time.Duration) *strictyaml.Duration { return ptr(strictyaml.Duration(d)) }
+
+func endpointOf(ap netip.AddrPort) string {
+	if !ap.IsValid() {
+		return ""
+	}
+	return ap.String()
+}
+
+func portOf(p uint16) *uint16 {
+	if p == 0 {
+		return nil
+	}
+	return &p
+}
+
+func nodeToFile(n lb.Node) nodeFile {
+	f := nodeFile{
+		Name: n.Name,
+		Role: n.Seat.String(),
+		Replication: replicationFile{
+			Local: endpointOf(n.Replication.Local),
+			Peer:  endpointOf(n.Replication.Peer),
+		},
+		Ping: n.PingNodes,
+	}
+	for _, m := range n.Management {
+		f.Management = append(f.Management, endpointOf(m))
+	}
+	for _, p := range n.Paths {
+		f.Heartbeat = append(f.Heartbeat, pathFile{p.Name, endpointOf(p.Local), endpointOf(p.Peer)})
+	}
+	return f
+}
+
+func clusterToFile(c lb.Cluster) clusterFile {
+	return clusterFile{
+		Paired:     c.Paired,
+		SecretFile: c.SecretFile,
+		Heartbeat:  spanOf(c.Timers.Heartbeat),
+		Dead:       spanOf(c.Timers.Dead),
+		Lease:      spanOf(c.Timers.Lease),
+		Init:       spanOf(c.Timers.Init),
+		HoldDown:   spanOf(c.Timers.HoldDown),
+		Failback:   c.Failback,
+		Announce:   ptr(c.Announce),
+		LeaseGuard: ptr(c.Lease),
+		Replicate:  ptr(c.Replicate),
+	}
+}
+
+func serviceToFile(s lb.VirtualService) serviceFile {
+	f := serviceFile{
+		Name:      s.Name,
+		Address:   s.Addr,
+		Ports:     s.Ports.String(),
+		Protocol:  s.Protocols.String(),
+		Layer:     layerOf(s.Layer),
+		Method:    s.Method.String(),
+		Interface: s.Interface,
+		Scheduler: s.Scheduler.String(),
+		Persistence: persistenceFile{
+			Kind:    s.Persistence.Kind.String(),
+			Timeout: spanOf(s.Persistence.Timeout),
+			Mask4:   ptr(s.Persistence.Mask4),
+			Mask6:   ptr(s.Persistence.Mask6),
+		},
+		DrainPersistent: s.DrainPersistent,
+		Check:           checkToFile(s.Check),
+	}
+	if s.Layer == lb.Layer7 {
+		f.Proxy = proxyToFile(s.Proxy)
+	}
+	for _, r := range s.Reals {
+		f.RealServers = append(f.RealServers, realFile{
+			Name: r.Name, Address: r.Addr, Port: portOf(r.Port), Weight: ptr(r.Weight),
+			MinConnections: r.MinConns, MaxConnections: r.MaxConns,
+		})
+	}
+	return f
+}
+
+// layerOf keeps an impossible layer impossible, so that Parse refuses it.
+func layerOf(l lb.Layer) *int {
+	n, err := strconv.Atoi(l.String())
+	if err != nil {
+		return ptr(int(l))
+	}
+	return &n
+}
+
+func checkToFile(c lb.HealthCheck) *checkFile {
+	f := &checkFile{
+		Type:       c.Kind.String(),
+		Port:       portOf(c.Port),
+		Interval:   spanOf(c.Interval),
+		Timeout:    spanOf(c.Timeout),
+		Fall:       ptr(c.Fall),
+		Rise:       ptr(c.Rise),
+		Jitter:     ptr(c.Jitter),
+		Fast:       spanOf(c.Fast),
+		ThroughVIP: c.ThroughVIP,
+	}
+	if c.Kind == lb.CheckNegotiate {
+		f.Protocol = c.Scheme.String()
+		f.Request = c.Path
+		f.Host = c.Host
+		f.Expect = expectFile{Match: c.Match.String(), Value: c.Expect, Status: c.Statuses}
+	}
+	return f
+}
+
+func proxyToFile(p lb.ProxySettings) *proxyFile {
+	return &proxyFile{
+		MaxConnections: ptr(p.MaxConns),
+		ConnectTimeout: spanOf(p.ConnectTimeout),
+		IdleTimeout:    spanOf(p.IdleTimeout),
+		FinTimeout:     spanOf(p.FinTimeout),
+		Retries:        ptr(p.Retries),
+	}
+}
