@@ -1,0 +1,386 @@
+package ha
+
+import (
+	"slices"
+	"time"
+
+	"github.com/vosbed/vosbed/appliance/lb"
+)
+
+// requestPatience is how long a take-over request is repeated before it is given
+// up: long enough for any sane heartbeat period, short for a waiting operator.
+const requestPatience = time.Second
+
+// Machine is one node's view of the pair. The zero value is not usable; see New.
+type Machine struct {
+	cfg Config
+	out []Action
+
+	role   lb.Role
+	term   uint64
+	since  time.Duration // of the role
+	reason string
+	synced bool
+	// syncedSince is when synced last became true.
+	syncedSince time.Duration
+
+	started  bool
+	stalled  bool
+	lastStep time.Duration
+	lastBeat time.Duration
+	nextBeat time.Duration
+	deadline time.Duration // of the lease, as last granted
+
+	// lookFrom is the earliest time from which silence counts, lookUntil the time
+	// before which nothing is taken.
+	lookFrom, lookUntil time.Duration
+	initial             bool // no peer heard yet in this life
+
+	peer      State
+	heard     bool
+	peerSince time.Duration // alive without a break since
+	wasAlive  bool
+	letGo     bool // the peer was the owner and is no longer
+	paths     []time.Duration
+	vacant    time.Duration // both passive since, or never
+
+	link      bool
+	pings     []pingView
+	wasUsable bool
+
+	yielding     bool // tell the peer to take
+	handUntil    time.Duration
+	askUntil     time.Duration
+	askedAt      time.Duration
+	pingOuts     [pingYields]time.Duration // when this node last yielded for its ping nodes
+	conflict     bool
+	lastSnapshot snapshot
+}
+
+// pingYields is how often a node may yield for its ping nodes within HoldDown. Every
+// such yield goes to a peer that has just proved that it reaches its own, so one
+// is never too many; probes that flap on both nodes must not make the pair flap.
+const pingYields = 3
+
+type pingView struct {
+	last time.Duration
+	up   bool
+}
+
+const never = time.Duration(-1 << 62)
+
+// New returns a machine that waits for Start. The service link counts as up until
+// an event says otherwise.
+func New(cfg Config) *Machine {
+	m := &Machine{link: true, vacant: never, peer: State{PingAge: NoPing}}
+	for i := range m.pingOuts {
+		m.pingOuts[i] = never
+	}
+	m.adopt(cfg)
+	return m
+}
+
+func (m *Machine) adopt(cfg Config) {
+	m.cfg = cfg
+	m.cfg.Paths, m.cfg.Pings = slices.Clone(cfg.Paths), slices.Clone(cfg.Pings)
+	m.paths = make([]time.Duration, len(cfg.Paths))
+	for i := range m.paths {
+		m.paths[i] = never
+	}
+	m.pings = make([]pingView, len(cfg.Pings))
+	for i := range m.pings {
+		m.pings[i].last = never
+	}
+}
+
+// Step applies one event at the monotonic time now and returns what to do, in
+// order. The slice is valid until the next call.
+func (m *Machine) Step(e Event, now time.Duration) []Action {
+	m.out = m.out[:0]
+	if s, ok := e.(Start); ok {
+		m.start(s, now)
+		return m.finish(now)
+	}
+	if !m.started {
+		return m.out
+	}
+	m.lastStep = now
+	m.wakeUp(now)
+	m.note(e, now)
+	m.judge(now)
+	m.beat(now)
+	return m.finish(now)
+}
+
+// Reconfigure replaces the configuration of a running machine. The role is kept
+// where it can be: a node that gains a peer stays the owner and starts to renew
+// its lease, one that loses its peer owns the addresses for good.
+func (m *Machine) Reconfigure(cfg Config, now time.Duration) []Action {
+	m.out = m.out[:0]
+	wasPaired := m.cfg.Paired
+	if !slices.Equal(cfg.Paths, m.cfg.Paths) || !slices.Equal(cfg.Pings, m.cfg.Pings) {
+		m.adopt(cfg)
+		m.look(now, cfg.Timers.Dead)
+	}
+	m.cfg.Timers, m.cfg.Failback, m.cfg.Lease, m.cfg.Announce = cfg.Timers, cfg.Failback, cfg.Lease, cfg.Announce
+	m.cfg.Node, m.cfg.Seat, m.cfg.Paired = cfg.Node, cfg.Seat, cfg.Paired
+	if !m.started {
+		return m.out
+	}
+	switch {
+	case !cfg.Paired && m.role != lb.Standalone:
+		m.standAlone(now)
+	case cfg.Paired && !wasPaired:
+		m.setRole(lb.Active, now, "a peer was configured: this node stays the owner")
+		m.look(now, cfg.Timers.Init)
+	}
+	m.lastStep, m.lastBeat, m.nextBeat = now, now, now
+	m.judge(now)
+	m.beat(now)
+	return m.finish(now)
+}
+
+// Wake is the next time at which time itself changes something.
+func (m *Machine) Wake() time.Duration {
+	if !m.started || !m.cfg.Paired {
+		return Forever
+	}
+	w := m.nextBeat
+	for _, at := range [...]time.Duration{m.lookUntil, m.silentFrom() + m.patience(), m.handUntil, m.vacancyEnds()} {
+		if at > m.lastStep && at < w {
+			w = at
+		}
+	}
+	for _, p := range m.pings {
+		if at := p.last + m.cfg.Timers.Dead; p.up && at > m.lastStep && at < w {
+			w = at
+		}
+	}
+	return w
+}
+
+func (m *Machine) start(s Start, now time.Duration) {
+	m.started, m.initial = true, true
+	m.since, m.lastStep, m.lastBeat, m.nextBeat = now, now, now, now
+	m.lookFrom, m.lookUntil = now, now+m.cfg.Timers.Init
+	for i := range m.pings {
+		// A node that resumes has Dead to find its ping nodes again.
+		m.pings[i] = pingView{last: now, up: s.LeaseHeld}
+	}
+	switch {
+	case !m.cfg.Paired:
+		m.standAlone(now)
+	case s.LeaseHeld:
+		m.deadline = now + m.cfg.Timers.Lease
+		m.wasUsable = true
+		m.setRole(lb.Active, now, "restarted within the lease")
+		m.do(TakeVIPs)
+		m.announce()
+	default:
+		m.reason = "started: waiting for the peer"
+		m.dropLease()
+		m.do(ReleaseVIPs)
+		m.log(m.reason)
+	}
+	m.beat(now)
+}
+
+func (m *Machine) standAlone(now time.Duration) {
+	m.setRole(lb.Standalone, now, "no peer is configured")
+	m.out = append(m.out, Action{Do: RenewLease, Deadline: Forever})
+	m.do(TakeVIPs)
+	m.announce()
+}
+
+// wakeUp notices that this node was frozen: it was not stepped for Lease, so the
+// kernel has stopped serving and the peer may own the addresses.
+func (m *Machine) wakeUp(now time.Duration) {
+	if !m.cfg.Paired || now-m.lastBeat <= m.cfg.Timers.Lease {
+		return
+	}
+	m.look(now, m.cfg.Timers.Dead)
+	m.lastBeat, m.nextBeat = now, now
+	if m.role == lb.Active {
+		m.letGoNow(now, "was frozen past the lease: looking again before anything else")
+		m.yielding = false
+	} else {
+		m.log("was frozen: the peer's silence counts from now")
+	}
+}
+
+// look restarts the judgement of the peer's silence and forbids taking for d.
+func (m *Machine) look(now, d time.Duration) {
+	m.lookFrom, m.lookUntil = now, max(m.lookUntil, now+d)
+}
+
+func (m *Machine) note(e Event, now time.Duration) {
+	switch e := e.(type) {
+	case Heartbeat:
+		m.hear(e, now)
+	case PingResult:
+		m.ping(e, now)
+	case ServiceLink:
+		m.link = e.Up
+	case Synced:
+		if e.OK && !m.synced {
+			m.syncedSince = now
+		}
+		m.synced = e.OK
+	case TakeOver:
+		m.commandTake(now)
+	case Release:
+		m.commandRelease(now)
+	case MainStalled:
+		m.stall(now)
+	case MainAlive:
+		m.unstall(now)
+	}
+}
+
+func (m *Machine) hear(e Heartbeat, now time.Duration) {
+	if !m.cfg.Paired || e.Path < 0 || e.Path >= len(m.paths) {
+		return
+	}
+	if m.initial {
+		m.initial = false
+		m.lookUntil = min(m.lookUntil, now+m.cfg.Timers.Dead)
+	}
+	m.paths[e.Path] = now
+	if e.Old {
+		return
+	}
+	m.letGo = e.Peer.Role != lb.Active && (m.letGo || m.heard && m.peer.Role == lb.Active)
+	m.peer, m.heard = e.Peer, true
+	// Owners count their own takeovers; everybody else remembers the highest.
+	if m.role != lb.Active || e.Peer.Role != lb.Active {
+		m.term = max(m.term, e.Peer.Term)
+	}
+}
+
+func (m *Machine) ping(e PingResult, now time.Duration) {
+	for i, a := range m.cfg.Pings {
+		if a != e.Addr {
+			continue
+		}
+		m.pings[i].up = e.OK
+		if e.OK {
+			m.pings[i].last = now
+		}
+	}
+}
+
+func (m *Machine) commandTake(now time.Duration) {
+	switch {
+	case m.role.OwnsVIPs():
+		m.log("take-over refused: this node owns the addresses already")
+	case !m.alive(now):
+		m.log("take-over refused: the peer is silent, rules decide alone")
+	case !m.synced || !m.usable(now):
+		m.log("take-over refused: this node is not in sync or cannot use the service network")
+	default:
+		m.ask(now, "take-over by command: asking the peer")
+	}
+}
+
+func (m *Machine) ask(now time.Duration, why string) {
+	m.askUntil, m.askedAt = now+requestPatience, now
+	m.nextBeat = now
+	m.log(why)
+}
+
+func (m *Machine) commandRelease(now time.Duration) {
+	switch {
+	case m.role != lb.Active:
+		m.log("release refused: this node is not active in a pair")
+	case !m.peerReady(now):
+		m.log("release refused: the peer is silent, not in sync or cannot use the service network")
+	default:
+		m.offer(now, "release by command: offering the addresses to the peer")
+	}
+}
+
+func (m *Machine) offer(now time.Duration, why string) {
+	m.handUntil = now + m.cfg.Timers.Dead
+	m.nextBeat = now
+	m.log(why)
+}
+
+// stall: the main daemon does nothing any more. One last word lets the peer take
+// at once, then this node is silent.
+func (m *Machine) stall(now time.Duration) {
+	if m.stalled || !m.cfg.Paired {
+		return
+	}
+	if m.role == lb.Active {
+		m.letGoNow(now, "the main daemon stalled: silent until it moves again")
+	}
+	m.stalled, m.yielding = true, false
+}
+
+func (m *Machine) unstall(now time.Duration) {
+	if !m.stalled {
+		return
+	}
+	m.stalled = false
+	m.look(now, m.cfg.Timers.Dead)
+	m.nextBeat = now
+	m.log("the main daemon moves again")
+}
+
+// beat sends the heartbeat and renews the lease when they are due. The heartbeat
+// goes first: see the package comment.
+func (m *Machine) beat(now time.Duration) {
+	if !m.cfg.Paired || now < m.nextBeat {
+		return
+	}
+	m.lastBeat = now
+	m.nextBeat += m.cfg.Timers.Heartbeat
+	if m.nextBeat <= now {
+		m.nextBeat = now + m.cfg.Timers.Heartbeat
+	}
+	if m.stalled {
+		return
+	}
+	m.send(now)
+	if m.role == lb.Active {
+		m.renew(now)
+	}
+}
+
+func (m *Machine) renew(now time.Duration) {
+	m.deadline = now + m.cfg.Timers.Lease
+	d := m.deadline
+	if !m.cfg.Lease {
+		d = Forever
+	}
+	m.out = append(m.out, Action{Do: RenewLease, Deadline: d})
+}
+
+// dropLease ends the kernel's service at once. A pair without the lease leaves it
+// alone for good.
+func (m *Machine) dropLease() {
+	if !m.cfg.Lease {
+		m.out = append(m.out, Action{Do: RenewLease, Deadline: Forever})
+		return
+	}
+	m.do(DropLease)
+}
+
+func (m *Machine) send(now time.Duration) {
+	m.out = append(m.out, Action{Do: SendHeartbeat, State: m.State(now)})
+}
+
+func (m *Machine) do(v Verb) { m.out = append(m.out, Action{Do: v}) }
+
+func (m *Machine) log(reason string) { m.out = append(m.out, Action{Do: Log, Reason: reason}) }
+
+func (m *Machine) announce() {
+	if m.cfg.Announce {
+		m.do(Announce)
+	}
+}
+
+func (m *Machine) setRole(r lb.Role, now time.Duration, why string) {
+	m.role, m.since, m.reason = r, now, why
+	m.log(why)
+}

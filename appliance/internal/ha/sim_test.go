@@ -1,0 +1,313 @@
+package ha_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vosbed/vosbed/appliance/internal/ha"
+	"github.com/vosbed/vosbed/appliance/lb"
+)
+
+// sim is a pair of machines with their kernels, a service network (one heartbeat
+// path and the ping node) and a direct link (the other path). Time moves in steps
+// of one millisecond, which is also the latency of a message.
+type sim struct {
+	now     time.Duration
+	nodes   [2]*simNode
+	sync    bool // the direct link works
+	wire    []letter
+	log     strings.Builder
+	serving string
+	verbose bool
+	drop    func() bool // random loss
+}
+
+type letter struct {
+	at       time.Duration
+	from, to int
+	path     int
+	state    ha.State
+}
+
+type simNode struct {
+	name    string
+	cfg     ha.Config
+	m       *ha.Machine
+	running bool
+	frozen  bool
+	badKey  bool
+	svc     string // ok, cut (carrier gone), hole (silent)
+	pingOK  bool
+	next    time.Duration // ping probe
+	inbox   []letter
+	// The kernel's part: it outlives the daemon.
+	vips      bool
+	lease     time.Duration
+	announced int
+}
+
+func timers() lb.HATimers {
+	return lb.HATimers{
+		Heartbeat: 100 * time.Millisecond, Dead: 300 * time.Millisecond, Lease: 250 * time.Millisecond,
+		Init: time.Second, HoldDown: 5 * time.Second,
+	}
+}
+
+func pingNode() netip.Addr { return netip.MustParseAddr("192.168.94.1") }
+
+func newSim() *sim {
+	s := &sim{sync: true, drop: func() bool { return false }}
+	for i, name := range []string{"a", "b"} {
+		s.nodes[i] = &simNode{name: name, svc: "ok", pingOK: true, cfg: ha.Config{
+			Node: name, Seat: lb.Seat(i), Paired: true, Paths: []string{"svc", "sync"},
+			Pings: []netip.Addr{pingNode()}, Timers: timers(), Lease: true, Announce: true,
+		}}
+	}
+	return s
+}
+
+func (s *sim) node(name string) (int, *simNode) {
+	i := slices.IndexFunc(s.nodes[:], func(n *simNode) bool { return n.name == name })
+	if i < 0 {
+		panic("no node " + name)
+	}
+	return i, s.nodes[i]
+}
+
+func (s *sim) start(i int) {
+	n := s.nodes[i]
+	n.m, n.running, n.frozen, n.next, n.inbox = ha.New(n.cfg), true, false, s.now, nil
+	if n.svc == "cut" {
+		defer s.step(i, ha.ServiceLink{Up: false})
+	}
+	s.step(i, ha.Start{LeaseHeld: n.lease > s.now && n.lease != ha.Forever})
+}
+
+func (s *sim) step(i int, e ha.Event) {
+	n := s.nodes[i]
+	for _, a := range n.m.Step(e, s.now) {
+		s.act(i, a)
+	}
+}
+
+func (s *sim) act(i int, a ha.Action) {
+	n := s.nodes[i]
+	switch a.Do {
+	case ha.SendHeartbeat:
+		s.send(i, a.State)
+	case ha.RenewLease:
+		n.lease = a.Deadline
+	case ha.DropLease:
+		n.lease = 0
+	case ha.TakeVIPs:
+		n.vips = true
+	case ha.ReleaseVIPs:
+		n.vips = false
+	case ha.Announce:
+		n.announced++
+	case ha.Log, ha.StateChanged:
+	}
+	s.trace(n, a)
+}
+
+func (s *sim) trace(n *simNode, a ha.Action) {
+	text := a.Do.String()
+	switch a.Do {
+	case ha.SendHeartbeat:
+		if !s.verbose {
+			return
+		}
+		text = fmt.Sprintf("send role=%v term=%d sync=%t usable=%t ping=%v intent=%v", a.State.Role, a.State.Term,
+			a.State.InSync, a.State.Serviceable, a.State.PingAge, a.State.Intent)
+	case ha.RenewLease:
+		if !s.verbose {
+			return
+		}
+		text = fmt.Sprintf("renew until %v", a.Deadline)
+	case ha.StateChanged:
+		return
+	case ha.Log:
+		text = "# " + a.Reason
+	case ha.DropLease, ha.TakeVIPs, ha.ReleaseVIPs, ha.Announce:
+	}
+	s.print(n.name + ": " + text)
+}
+
+func (s *sim) print(text string) {
+	fmt.Fprintf(&s.log, "    %8v %s\n", s.now, text)
+}
+
+func (s *sim) pathWorks(from, to, path int) bool {
+	if path == 1 {
+		return s.sync
+	}
+	return s.nodes[from].svc == "ok" && s.nodes[to].svc == "ok"
+}
+
+func (s *sim) send(from int, st ha.State) {
+	for path := range 2 {
+		if s.drop() || !s.pathWorks(from, 1-from, path) || s.nodes[from].badKey || s.nodes[1-from].badKey {
+			continue
+		}
+		s.wire = append(s.wire, letter{s.now + time.Millisecond, from, 1 - from, path, st})
+	}
+}
+
+// run moves time until d has passed.
+func (s *sim) run(d time.Duration) {
+	for end := s.now + d; s.now < end; {
+		s.now += time.Millisecond
+		s.tick()
+	}
+}
+
+func (s *sim) tick() {
+	var later []letter
+	for _, l := range s.wire {
+		switch to := s.nodes[l.to]; {
+		case l.at > s.now:
+			later = append(later, l)
+		case to.running:
+			to.inbox = append(to.inbox, l)
+		}
+	}
+	s.wire = later
+	for i, n := range s.nodes {
+		if n.running && !n.frozen {
+			s.live(i, n)
+		}
+	}
+	s.observe()
+}
+
+// live is what the sentinel does when it wakes: sockets first, then time.
+func (s *sim) live(i int, n *simNode) {
+	inbox := n.inbox
+	n.inbox = nil
+	for _, l := range inbox {
+		s.step(i, ha.Heartbeat{Path: l.path, Peer: l.state})
+	}
+	if s.now >= n.next {
+		n.next = s.now + n.cfg.Timers.Heartbeat
+		if n.pingOK && n.svc == "ok" && !s.drop() {
+			s.step(i, ha.PingResult{Addr: pingNode(), OK: true})
+		}
+	}
+	if s.now >= n.m.Wake() {
+		s.step(i, ha.Tick{})
+	}
+}
+
+// serves: the kernel answers and forwards, whatever the daemon does.
+func (s *sim) serves(i int) bool {
+	n := s.nodes[i]
+	return n.vips && n.lease > s.now && n.svc == "ok"
+}
+
+func (s *sim) observe() {
+	var who []string
+	for i, n := range s.nodes {
+		if s.serves(i) {
+			who = append(who, n.name)
+		}
+	}
+	now := strings.Join(who, "+")
+	if now == "" {
+		now = "nobody"
+	}
+	if now != s.serving {
+		s.serving = now
+		s.print("serving: " + now)
+	}
+}
+
+// command applies one line of a transcript.
+func (s *sim) command(line string) error {
+	f := strings.Fields(line)
+	switch {
+	case f[0] == "run":
+		d, err := time.ParseDuration(f[1])
+		if err != nil {
+			return err
+		}
+		s.run(d)
+	case f[0] == "sync":
+		s.sync = f[1] == "up"
+	case f[0] == "verbose":
+		s.verbose = f[1] == "on"
+	case f[0] == "print":
+		for _, n := range s.nodes {
+			if n.m == nil {
+				continue
+			}
+			s.print(fmt.Sprintf("%s: role=%v announced=%d", n.name, n.m.Role(), n.announced))
+		}
+	case len(f) >= 2:
+		return s.nodeCommand(f)
+	default:
+		return fmt.Errorf("unknown command %q", line)
+	}
+	return nil
+}
+
+func (s *sim) nodeCommand(f []string) error {
+	i, n := s.node(f[0])
+	switch f[1] {
+	case "start":
+		s.start(i)
+	case "kill":
+		n.running = false
+	case "freeze":
+		n.frozen = true
+	case "thaw":
+		n.frozen = false
+	case "svc":
+		n.svc = f[2]
+		if n.running {
+			s.step(i, ha.ServiceLink{Up: f[2] != "cut"})
+		}
+	case "ping":
+		n.pingOK = f[2] == "up"
+	case "synced":
+		s.step(i, ha.Synced{OK: f[2] == "yes"})
+	case "takeover":
+		s.step(i, ha.TakeOver{})
+	case "release":
+		s.step(i, ha.Release{})
+	case "stall":
+		s.step(i, ha.MainStalled{})
+	case "unstall":
+		s.step(i, ha.MainAlive{})
+	case "key":
+		n.badKey = f[2] == "wrong"
+	case "set":
+		return n.set(f[2:])
+	default:
+		return fmt.Errorf("unknown command %q", strings.Join(f, " "))
+	}
+	return nil
+}
+
+func (n *simNode) set(f []string) error {
+	on := f[1] == "on"
+	switch f[0] {
+	case "failback":
+		n.cfg.Failback = on
+	case "lease":
+		n.cfg.Lease = on
+	case "announce":
+		n.cfg.Announce = on
+	case "pings":
+		if !on {
+			n.cfg.Pings = nil
+		}
+	case "paired":
+		n.cfg.Paired = on
+	default:
+		return fmt.Errorf("unknown setting %q", f[0])
+	}
+	return nil
+}
