@@ -11,6 +11,7 @@ import (
 
 	"github.com/vosbed/vosbed/simvos/control"
 	"github.com/vosbed/vosbed/simvos/internal/mgmt"
+	"github.com/vosbed/vosbed/simvos/internal/mpegts"
 	"github.com/vosbed/vosbed/simvos/internal/probe"
 )
 
@@ -41,13 +42,34 @@ func (n *Node) build(ctx context.Context) []*service {
 	add(control.ServiceBulk, p.Bulk, func(port uint16) (endpoint, error) {
 		return probe.OpenBulk(ctx, shared, n.opener, port)
 	})
+	return append(out, n.buildMedia(ctx)...)
+}
+
+// buildMedia lists the services that carry video.
+func (n *Node) buildMedia(ctx context.Context) []*service {
+	ts := n.ts()
+	var out []*service
+	add := func(name string, port uint16, open func() (endpoint, error)) {
+		if port != 0 {
+			out = append(out, &service{name: name, open: open})
+		}
+	}
+	p := n.o.Ports
+	add(control.ServiceTSTCP, p.TSTCP, func() (endpoint, error) { return mpegts.OpenTCP(ctx, ts, n.opener, p.TSTCP) })
+	add(control.ServiceTSUDP, p.TSUDP, func() (endpoint, error) { return mpegts.OpenUDP(ctx, ts, n.opener, p.TSUDP) })
+	add(control.ServiceTSIngest, p.TSIngest, func() (endpoint, error) { return mpegts.OpenIngest(ctx, ts, n.opener, p.TSIngest) })
 	return out
+}
+
+func (n *Node) ts() mpegts.Shared {
+	return mpegts.Shared{Live: n.live, Ledger: &n.ledger, Faults: &n.faults, Source: n.source}
 }
 
 func (n *Node) mgmtOptions(service string, port uint16) mgmt.Options {
 	o := mgmt.Options{
 		Identity: n.identity, Ledger: &n.ledger, Faults: &n.faults, Logger: n.log,
 		Service: service, Port: port,
+		Extra: map[string]http.Handler{"GET /live.ts": n.ts().HTTP()},
 	}
 	if service == control.ServiceHTTPS {
 		o.TLS = n.tls

@@ -40,7 +40,7 @@ type lab struct {
 }
 
 // newLab starts a node that ends with the test.
-func newLab(t *testing.T, edit func(*simvos.Options)) *lab {
+func newLab(t testing.TB, edit func(*simvos.Options)) *lab {
 	t.Helper()
 	l := &lab{client: testenv.NewNS(t), server: testenv.NewNS(t)}
 	l.wire(t)
@@ -63,7 +63,7 @@ func newLab(t *testing.T, edit func(*simvos.Options)) *lab {
 }
 
 // run runs the node until the test ends and waits until it is ready.
-func run(t *testing.T, node *simvos.Node) {
+func run(t testing.TB, node *simvos.Node) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -88,7 +88,7 @@ func run(t *testing.T, node *simvos.Node) {
 }
 
 // wire joins the namespaces with a veth pair and sets the routes.
-func (l *lab) wire(t *testing.T) {
+func (l *lab) wire(t testing.TB) {
 	t.Helper()
 	must(t, l.server.Do(func() error {
 		la := netlink.NewLinkAttrs()

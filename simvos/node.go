@@ -24,7 +24,9 @@ import (
 	"github.com/vosbed/vosbed/simvos/internal/hostnet"
 	"github.com/vosbed/vosbed/simvos/internal/identity"
 	"github.com/vosbed/vosbed/simvos/internal/ledger"
+	"github.com/vosbed/vosbed/simvos/internal/media"
 	"github.com/vosbed/vosbed/simvos/internal/mgmt"
+	"github.com/vosbed/vosbed/simvos/internal/mpegts"
 	"github.com/vosbed/vosbed/simvos/internal/sock"
 )
 
@@ -37,6 +39,7 @@ type Node struct {
 	opener   sock.Opener
 	ledger   ledger.Ledger
 	faults   control.FaultBoard
+	live     *media.Source
 	services *services
 	ready    chan struct{}
 }
@@ -62,6 +65,7 @@ func New(o Options) (*Node, error) {
 		o: o, log: o.Logger, identity: id, tls: cert,
 		opener:   sock.Opener{Do: o.Namespace},
 		services: &services{},
+		live:     media.NewSource(id, mpegts.NewMuxer(o.Name, o.ID)),
 		ready:    make(chan struct{}),
 	}, nil
 }
@@ -122,6 +126,7 @@ func (n *Node) serve(ctx context.Context) error {
 	for _, s := range n.services.all {
 		g.Go(func() error { return s.run(ctx, n) })
 	}
+	g.Go(func() error { return n.live.Run(ctx) })
 	g.Go(func() error { return ctl(ctx) })
 	g.Go(func() error { return announce(ctx) })
 	close(n.ready)

@@ -78,3 +78,36 @@ func DecodeMarker(b []byte) (Marker, error) {
 		Monotonic: int64(binary.BigEndian.Uint64(b[24:])),
 	}, nil
 }
+
+// MarkerInNAL finds the marker in an H.264 NAL unit without start code: an SEI
+// message as simvos sends it, before every frame.
+func MarkerInNAL(nalu []byte) (Marker, bool) {
+	if len(nalu) < 2+len(MarkerUUID)+MarkerSize+1 || nalu[0]&0x1f != 6 {
+		return Marker{}, false
+	}
+	payload := unescape(nalu[1:])
+	if len(payload) < 2+len(MarkerUUID) || payload[0] != 5 || string(payload[2:2+len(MarkerUUID)]) != MarkerUUID {
+		return Marker{}, false
+	}
+	m, err := DecodeMarker(payload[2+len(MarkerUUID):])
+	return m, err == nil
+}
+
+// unescape removes the emulation prevention bytes of a NAL unit's payload.
+func unescape(b []byte) []byte {
+	out := make([]byte, 0, len(b))
+	zeros := 0
+	for _, c := range b {
+		if zeros >= 2 && c == 3 {
+			zeros = 0
+			continue
+		}
+		if c == 0 {
+			zeros++
+		} else {
+			zeros = 0
+		}
+		out = append(out, c)
+	}
+	return out
+}

@@ -27,6 +27,7 @@ func Services() []string {
 // Names of the protocols in the ledger: those of the services, and for RTSP
 // the media of its sessions apart from its control connections.
 const (
+	ProtoTSHTTP     = "ts-http"     // MPEG-TS over HTTP
 	ProtoRTSPPlay   = "rtsp-play"   // Sessions in PLAY, RTP sent
 	ProtoRTSPRecord = "rtsp-record" // Sessions in RECORD, RTP received
 	ProtoRTMPPlay   = "rtmp-play"   // frames sent
