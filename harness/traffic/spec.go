@@ -39,6 +39,12 @@ type Spec struct {
 	// Metric names the samples this load emits, with Labels added to each.
 	Metric string            `yaml:"metric,omitempty" json:"metric,omitempty"`
 	Labels map[string]string `yaml:"labels,omitempty" json:"labels,omitempty"`
+	// Services are what each client of "clients" uses, for example
+	// [udp:60000, tcp:60001, rtsp:554, https:8443]; the host is that of To.
+	Services []string `yaml:"services,omitempty" json:"services,omitempty"`
+	// Fresh opens a new connection per HTTP request (close mode) instead of
+	// keeping connections alive.
+	Fresh bool `yaml:"fresh,omitempty" json:"fresh,omitempty"`
 	// Epoch is the run's start on CLOCK_MONOTONIC in ns; filled by the lab.
 	Epoch int64 `yaml:"-" json:"epoch,omitempty"`
 }

@@ -1,0 +1,26 @@
+package observe
+
+// Names that the loads and the verdict agree on.
+const (
+	// MetricClientServer is a Sample emitted when the server that answers a
+	// client changes: labels client and service, value the server's id.
+	MetricClientServer = "client_server"
+	// MetricPacerLate is how late the probe's sender was in one second (p99,
+	// microseconds); MetricSteal the share of CPU time stolen in it (percent).
+	MetricPacerLate = "pacer_late_us"
+	MetricSteal     = "steal_pct"
+	// MetricStaleFrames counts probe packets that the old node's MAC carried
+	// after takeover; the harness takes it from the capture.
+	MetricStaleFrames = "stale_frames"
+	// SuffixStall ends the name of Samples that are stalls of a stream in
+	// milliseconds; their T is the end of the stall.
+	SuffixStall = "_stall_ms"
+	// SuffixDied ends the name of Samples emitted when a session dies; label
+	// flow says which. SuffixFlows is the load's number of sessions.
+	SuffixDied  = "_died"
+	SuffixFlows = "_flows"
+	// Values of a probe's Series: the longest hole that touched the interval,
+	// milliseconds, and requests sent.
+	ValueHole = "hole_ms"
+	ValueSent = "sent"
+)
