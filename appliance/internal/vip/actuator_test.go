@@ -1,0 +1,205 @@
+package vip_test
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/vosbed/vosbed/appliance/internal/plan"
+	"github.com/vosbed/vosbed/appliance/internal/vip"
+	"github.com/vosbed/vosbed/internal/netns"
+	"github.com/vosbed/vosbed/internal/testenv"
+)
+
+// bench is a namespace with one veth pair: svc0 carries VIPs, far0 listens.
+type bench struct {
+	ns  *netns.NS
+	act *vip.Actuator
+	fd  int // packet socket on far0
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{ns: testenv.NewNS(t)}
+	err := b.ns.Do(func() error {
+		pair := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "svc0"}, PeerName: "far0"}
+		if err := netlink.LinkAdd(pair); err != nil {
+			return err
+		}
+		for _, name := range []string{"svc0", "far0"} {
+			l, err := netlink.LinkByName(name)
+			if err != nil {
+				return err
+			}
+			if err := netlink.LinkSetUp(l); err != nil {
+				return err
+			}
+		}
+		var err error
+		if b.act, err = vip.New(); err != nil {
+			return err
+		}
+		b.fd, err = listen("far0")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.act.Close(); _ = unix.Close(b.fd) })
+	return b
+}
+
+func listen(name string) (int, error) {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		return 0, err
+	}
+	proto := uint16(unix.ETH_P_ALL)<<8 | uint16(unix.ETH_P_ALL)>>8
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, int(proto))
+	if err != nil {
+		return 0, err
+	}
+	return fd, unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: proto, Ifindex: l.Attrs().Index})
+}
+
+func (b *bench) addrs(t *testing.T) []string {
+	t.Helper()
+	var out []string
+	err := b.ns.Do(func() error {
+		l, err := netlink.LinkByName("svc0")
+		if err != nil {
+			return err
+		}
+		list, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+		for _, a := range list {
+			if !a.IP.IsLinkLocalUnicast() {
+				out = append(out, a.IPNet.String())
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (b *bench) want(t *testing.T, want ...string) {
+	t.Helper()
+	if got := b.addrs(t); !slices.Equal(got, want) {
+		t.Errorf("addresses are %v, want %v", got, want)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func guideVIPs() []plan.VIP {
+	return []plan.VIP{
+		{Addr: netip.MustParseAddr("192.168.94.110"), Interface: "svc0"},
+		{Addr: netip.MustParseAddr("fd00:94::110"), Interface: "svc0"},
+	}
+}
+
+func TestAddressesMoveAsAGroup(t *testing.T) {
+	b := newBench(t)
+	must(t, b.ns.Do(func() error {
+		l, err := netlink.LinkByName("svc0")
+		if err != nil {
+			return err
+		}
+		own := &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(192, 168, 94, 11), Mask: net.CIDRMask(24, 32)}}
+		return netlink.AddrAdd(l, own)
+	}))
+	must(t, b.act.Configure(guideVIPs()))
+	b.want(t, "192.168.94.11/24")
+	must(t, b.act.Take())
+	b.want(t, "192.168.94.11/24", "192.168.94.110/32", "fd00:94::110/128")
+	must(t, b.act.Take()) // a second time changes nothing
+	must(t, b.act.Configure(guideVIPs()[:1]))
+	b.want(t, "192.168.94.11/24", "192.168.94.110/32")
+	must(t, b.act.Configure(guideVIPs()))
+	b.want(t, "192.168.94.11/24", "192.168.94.110/32", "fd00:94::110/128")
+	must(t, b.act.Release())
+	must(t, b.act.Release())
+	b.want(t, "192.168.94.11/24")
+}
+
+// TestAdoptsWhatItFinds: another actuator, as after a restart, releases addresses
+// that it has not added itself.
+func TestAdoptsWhatItFinds(t *testing.T) {
+	b := newBench(t)
+	must(t, b.act.Configure(guideVIPs()))
+	must(t, b.act.Take())
+	var second *vip.Actuator
+	must(t, b.ns.Do(func() (err error) { second, err = vip.New(); return err }))
+	defer second.Close()
+	must(t, second.Configure(guideVIPs()))
+	b.want(t, "192.168.94.110/32", "fd00:94::110/128")
+	must(t, second.Release())
+	b.want(t)
+}
+
+func TestMissingInterfaceIsNamedAndDoesNotStopOthers(t *testing.T) {
+	b := newBench(t)
+	vips := append([]plan.VIP{{Addr: netip.MustParseAddr("192.168.94.100"), Interface: "gone0"}}, guideVIPs()...)
+	if err := b.act.Configure(vips); err == nil {
+		t.Error("no error for an interface that is not there")
+	}
+	if err := b.act.Take(); err == nil {
+		t.Error("no error for an interface that is not there")
+	}
+	b.want(t, "192.168.94.110/32", "fd00:94::110/128")
+}
+
+func TestAnnouncementsReachTheSegment(t *testing.T) {
+	b := newBench(t)
+	must(t, b.act.Configure(guideVIPs()))
+	must(t, b.act.Take())
+	must(t, b.act.Announce(0))
+	if got := b.heard(t, 3); got != 3 {
+		t.Fatalf("heard %d announcements, want ARP request, ARP reply and NA", got)
+	}
+	must(t, b.act.Fire(b.act.NextAnnouncement()))
+	if got := b.heard(t, 3); got != 3 {
+		t.Fatalf("heard %d announcements in the second round", got)
+	}
+	must(t, b.act.Release())
+	if b.act.NextAnnouncement() != vip.Forever {
+		t.Error("still announces after the release")
+	}
+}
+
+// heard counts announcement frames on far0, waiting up to a second for n.
+func (b *bench) heard(t *testing.T, n int) int {
+	t.Helper()
+	buf := make([]byte, 2048)
+	count := 0
+	for end := time.Now().Add(time.Second); count < n && time.Now().Before(end); {
+		fds := []unix.PollFd{{Fd: int32(b.fd), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds, 100); err != nil {
+			continue
+		}
+		size, _, err := unix.Recvfrom(b.fd, buf, 0)
+		if err == nil && announces(buf[:size]) {
+			count++
+		}
+	}
+	return count
+}
+
+func announces(f []byte) bool {
+	arp := len(f) >= 42 && f[12] == 0x08 && f[13] == 0x06
+	na := len(f) >= 86 && f[12] == 0x86 && f[13] == 0xdd && f[54] == 136
+	return arp || na
+}
