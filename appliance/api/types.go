@@ -16,6 +16,7 @@ const (
 	PathConfig      = "/api/v1/config"                                    // GET (YAML)
 	PathHealthz     = "/api/v1/healthz"                                   // GET, no authentication
 	PathMetrics     = "/metrics"                                          // GET, Prometheus
+	PathToken       = "/api/v1/token"                                     // POST: a new token, unix socket only
 )
 
 // Status is the whole state of a node.
@@ -67,6 +68,11 @@ type Dataplane struct {
 	Engine string             `json:"engine"`
 	Why    string             `json:"why"`
 	Drops  map[string]Counter `json:"drops"`
+
+	Flows         uint64 `json:"flows"`
+	FlowCapacity  uint64 `json:"flow_capacity"`
+	Entries       uint64 `json:"persistence_entries"`
+	EntryCapacity uint64 `json:"persistence_capacity"`
 }
 
 // Counter counts packets and bytes.
@@ -170,4 +176,11 @@ type Problem struct {
 	Status int      `json:"status"`
 	Detail string   `json:"detail"`
 	Errors []string `json:"errors,omitempty"`
+}
+
+// Token answers a POST to PathToken, once: only its hash is kept. Pin is the
+// public-key pin of the HTTPS certificate in curl's notation, "" = no HTTPS.
+type Token struct {
+	Token string `json:"token"`
+	Pin   string `json:"pin,omitempty"`
 }

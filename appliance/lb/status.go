@@ -26,6 +26,9 @@ type DataplaneStatus struct {
 	Engine string // "tcx", "clsact", "memory"
 	Why    string
 	Drops  map[string]Counter // by reason
+	// Flows and Entries are the present sizes of the flow and persistence tables,
+	// the capacities their fixed limits.
+	Flows, FlowCapacity, Entries, EntryCapacity uint64
 }
 
 // ServiceStatus is one virtual service as an operator sees it.
