@@ -59,6 +59,10 @@ type Fault struct {
 	Kind   string `json:"kind"` // kill, freeze, cut, blackhole, ...
 	Target string `json:"target"`
 	Role   string `json:"role,omitempty"` // the target's role when it was chosen by role
+	// Server is the id in the markers of the real server that the fault takes
+	// out (kill, halt, unhealthy, ...); 0 for other targets. Clients that leave
+	// it have not lost their persistence.
+	Server uint16 `json:"server,omitempty"`
 }
 
 // Note is free text.

@@ -1,0 +1,296 @@
+package verdict
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vosbed/vosbed/harness/observe"
+)
+
+// stalls attributes the stalls of streams to faults: the longest per fault and
+// metric, 0 when the load ran and did not stall.
+func (h *facts) stalls(m Metrics) {
+	names := make(map[string]bool)
+	for _, s := range h.sample {
+		if strings.HasSuffix(s.v.Metric, observe.SuffixStall) {
+			names[s.v.Metric] = true
+		}
+		if stream, ok := strings.CutSuffix(s.v.Metric, observe.SuffixFlows); ok {
+			names[stream+observe.SuffixStall] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		for _, w := range h.faults {
+			d := m.at(name, w.labels())
+			d.unit = "ms"
+			v, at := h.longestStall(name, w)
+			d.add(v, at)
+		}
+	}
+}
+
+func (h *facts) longestStall(name string, w window) (float64, int) {
+	var worst float64
+	at := w.at
+	for _, s := range h.sample {
+		if s.v.Metric != name {
+			continue
+		}
+		begin := s.t - time.Duration(s.v.Value*float64(time.Millisecond))
+		if w.owns(begin, s.t) && s.v.Value > worst {
+			worst, at = s.v.Value, s.at
+		}
+	}
+	return worst, at
+}
+
+// survival derives <stream>_survival{fault=...}: the share of a load's sessions
+// that did not die in the fault's window.
+func (h *facts) survival(m Metrics) {
+	for _, total := range h.sample {
+		stream, ok := strings.CutSuffix(total.v.Metric, observe.SuffixFlows)
+		if !ok || total.v.Value <= 0 {
+			continue
+		}
+		for _, w := range h.faults {
+			died := make(map[string]bool)
+			for _, s := range h.sample {
+				if s.v.Metric == stream+observe.SuffixDied && s.name == total.name && s.t >= w.from-slack && s.t <= w.to+settle && s.t < w.next {
+					died[s.v.Labels["flow"]] = true
+				}
+			}
+			m.at(stream+"_survival", w.labels()).add(1-float64(len(died))/total.v.Value, w.at)
+		}
+	}
+}
+
+// move is a change of the server that answers a client.
+type move struct {
+	t        time.Duration
+	at       int
+	from, to uint16
+}
+
+// life is what was seen of one client of one load.
+type life struct {
+	first time.Duration
+	load  string
+	moves []move
+}
+
+// persistence derives persistence_ratio: of the clients that were answered, the
+// share that met one server only, over all services. A move away from a server
+// that a fault had taken out excuses the client: it counts neither way. It is
+// given in all, per load, and per kind of fault for the time from each fault to
+// the next.
+func (h *facts) persistence(m Metrics) {
+	lives := h.lives()
+	if len(lives) == 0 {
+		return
+	}
+	loads := map[string]bool{}
+	for _, l := range lives {
+		loads[l.load] = true
+	}
+	h.ratio(m, nil, lives, 0, h.end+1)
+	for load := range loads {
+		one := slices.DeleteFunc(slices.Clone(lives), func(l *life) bool { return l.load != load })
+		h.ratio(m, map[string]string{"load": load}, one, 0, h.end+1)
+	}
+	for _, w := range h.faults {
+		before := slices.DeleteFunc(slices.Clone(lives), func(l *life) bool { return l.first >= w.from })
+		d := h.count(before, w.from, w.next)
+		if d.kept+d.broken == 0 {
+			continue
+		}
+		m.at("persistence_ratio_trial", w.labels()).add(d.ratio(), max(d.at, w.at))
+	}
+}
+
+// tally counts clients.
+type tally struct{ kept, broken, excused, moves, at int }
+
+func (t tally) ratio() float64 { return float64(t.kept) / float64(t.kept+t.broken) }
+
+func (h *facts) ratio(m Metrics, labels map[string]string, lives []*life, from, to time.Duration) {
+	t := h.count(lives, from, to)
+	name := "persistence_ratio"
+	if labels != nil {
+		name = "persistence_ratio_load"
+	}
+	if t.kept+t.broken > 0 {
+		m.plain(name, labels, t.ratio(), t.kept+t.broken)
+		if t.at >= 0 {
+			m.at(name, labels).points[0].at = t.at
+		}
+	}
+	if labels == nil {
+		m.plain("persistence_clients", nil, float64(len(lives)), len(lives))
+		m.plain("persistence_excused", nil, float64(t.excused), len(lives))
+	}
+}
+
+// count judges the moves in [from, to).
+func (h *facts) count(lives []*life, from, to time.Duration) tally {
+	t := tally{at: -1}
+	for _, l := range lives {
+		bad, excused := -1, false
+		for _, mv := range l.moves {
+			if mv.t < from || mv.t >= to {
+				continue
+			}
+			t.moves++
+			if h.excused(mv) {
+				excused = true
+			} else if bad < 0 {
+				bad = mv.at
+			}
+		}
+		switch {
+		case bad >= 0:
+			t.broken++
+			t.at = max(t.at, bad)
+		case excused:
+			t.excused++
+		default:
+			t.kept++
+		}
+	}
+	return t
+}
+
+// excused reports whether the server that was left had failed before.
+func (h *facts) excused(mv move) bool {
+	for _, w := range h.faults {
+		if w.fault.Server != 0 && w.fault.Server == mv.from && w.from-slack <= mv.t && mv.t <= w.to+settle {
+			return true
+		}
+	}
+	return false
+}
+
+// lives follows every client over all its services: the server it is at is the
+// one that answered last, whichever the service.
+func (h *facts) lives() []*life {
+	byClient := make(map[string]*life)
+	at := make(map[string]uint16) // client: server
+	for _, s := range h.sample {
+		if s.v.Metric != observe.MetricClientServer {
+			continue
+		}
+		k := s.name + "\x00" + s.v.Labels["vip"] + "\x00" + s.v.Labels["client"]
+		server := uint16(s.v.Value)
+		l := byClient[k]
+		if l == nil {
+			byClient[k] = &life{first: s.t, load: s.name}
+			at[k] = server
+			continue
+		}
+		if server == at[k] {
+			continue
+		}
+		l.moves = append(l.moves, move{s.t, s.at, at[k], server})
+		at[k] = server
+	}
+	out := make([]*life, 0, len(byClient))
+	for _, k := range slices.Sorted(maps.Keys(byClient)) {
+		out = append(out, byClient[k])
+	}
+	return out
+}
+
+// pairs derives <metric>_ratio from metrics that were measured in interleaved
+// pairs: labels path (direct and vip) and pair. It is the median of vip/direct
+// over the pairs; <metric>_ratio_pairs is their distribution.
+func pairs(m Metrics) {
+	for _, name := range m.Names() {
+		type ab struct{ direct, vip []point }
+		byPair := make(map[string]*ab)
+		for _, d := range m.all[name].series {
+			pair, path := d.labels["pair"], d.labels["path"]
+			if pair == "" || path == "" {
+				continue
+			}
+			if byPair[pair] == nil {
+				byPair[pair] = &ab{}
+			}
+			switch path {
+			case "direct":
+				byPair[pair].direct = append(byPair[pair].direct, d.points...)
+			case "vip":
+				byPair[pair].vip = append(byPair[pair].vip, d.points...)
+			}
+		}
+		var ratios []point
+		for _, pair := range slices.SortedFunc(maps.Keys(byPair), byNumber) {
+			p := byPair[pair]
+			if len(p.direct) == 0 || len(p.vip) == 0 {
+				continue
+			}
+			direct, vip := describe(p.direct, "").Median, describe(p.vip, "")
+			if direct > 0 {
+				ratios = append(ratios, point{vip.Median / direct, vip.MinAt})
+			}
+		}
+		if len(ratios) == 0 {
+			continue
+		}
+		m.at(name+"_ratio_pairs", nil).points = ratios
+		m.plain(name+"_ratio", nil, describe(ratios, "").Median, len(ratios))
+	}
+}
+
+func byNumber(a, b string) int {
+	x, errX := strconv.Atoi(a)
+	y, errY := strconv.Atoi(b)
+	if errX == nil && errY == nil {
+		return x - y
+	}
+	return strings.Compare(a, b)
+}
+
+// ownership derives from the claims seen on the segment, per fault that hit the
+// owner of a VIP: takeover_ms, the time until another node claimed the VIP, and
+// stale_claims, how often the failed node claimed it after that.
+func (h *facts) ownership(m Metrics) {
+	for _, w := range h.faults {
+		if !h.owned(w) {
+			continue
+		}
+		taken := time.Duration(-1)
+		stale, at := 0, w.at
+		for _, f := range h.frames {
+			if f.t < w.from || f.t > w.to || f.v.Node == "" {
+				continue
+			}
+			switch {
+			case f.v.Node != w.fault.Target && taken < 0:
+				taken = f.t
+				d := m.at("takeover_ms", w.labels())
+				d.unit = "ms"
+				d.add(milliseconds(f.t-w.from), f.at)
+			case f.v.Node == w.fault.Target && taken >= 0:
+				stale++
+				at = f.at
+			}
+		}
+		if taken >= 0 {
+			m.at("stale_claims", w.labels()).add(float64(stale), at)
+		}
+	}
+}
+
+// owned reports whether the fault's target was the last to claim a VIP before
+// the fault.
+func (h *facts) owned(w window) bool {
+	owner := ""
+	for _, f := range h.frames {
+		if f.t < w.from && f.v.Node != "" {
+			owner = f.v.Node
+		}
+	}
+	return owner != "" && owner == w.fault.Target
+}

@@ -1,0 +1,294 @@
+package verdict
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/vosbed/vosbed/harness/observe"
+	"github.com/vosbed/vosbed/harness/scenario"
+)
+
+// Verdict is the outcome of an expectation or of a run.
+type Verdict string
+
+// The verdicts, see the package comment.
+const (
+	Pass         Verdict = "pass"
+	Fail         Verdict = "fail"
+	Broken       Verdict = "broken"
+	Inconclusive Verdict = "inconclusive"
+)
+
+// Bounds of the noise beyond which a measured limit cannot be judged.
+const (
+	// noiseShare of the limit is what the noise floor, and the lateness of the
+	// pacer, may take.
+	noiseShare = 0.2
+	// maxSteal is the share of CPU time in percent that may have been stolen in
+	// all but the worst twentieth of seconds.
+	maxSteal = 20
+)
+
+// Judged is the outcome of one expectation.
+type Judged struct {
+	Name    string  `json:"name"`
+	About   string  `json:"about,omitempty"`
+	Verdict Verdict `json:"verdict"`
+	// Observed and Limit are what was seen and what was asked, in words.
+	Observed string `json:"observed"`
+	Limit    string `json:"limit"`
+	// Evidence quotes what decided; Records are the lines of history.jsonl it
+	// comes from, counted from 1.
+	Evidence string `json:"evidence"`
+	Records  []int  `json:"records,omitempty"`
+}
+
+// Result is result.json.
+type Result struct {
+	Scenario     string    `json:"scenario"`
+	Verdict      Verdict   `json:"verdict"`
+	Started      time.Time `json:"started"`
+	DurationMS   int64     `json:"duration_ms"`
+	Expectations []Judged  `json:"expectations"`
+	// Broken says why the lab is not to be trusted, if so.
+	Broken  []string `json:"broken,omitempty"`
+	Metrics Metrics  `json:"metrics"`
+}
+
+// Judge holds the expectations against the history.
+func Judge(expect []scenario.Expectation, history []observe.Record) Result {
+	r := Result{Metrics: Compute(history), Expectations: make([]Judged, 0, len(expect))}
+	r.describe(history)
+	j := judge{metrics: r.Metrics, history: history, status: statuses(history)}
+	for _, e := range expect {
+		r.Expectations = append(r.Expectations, j.one(e))
+	}
+	if len(expect) == 0 {
+		r.Broken = append(r.Broken, "the scenario expects nothing")
+	}
+	r.Verdict = r.overall()
+	return r
+}
+
+// describe fills in what the history says about the run as a whole.
+func (r *Result) describe(history []observe.Record) {
+	begun := false
+	for i, rec := range history {
+		r.DurationMS = max(r.DurationMS, rec.T.Milliseconds())
+		switch rec.Kind {
+		case observe.KindRun:
+			if run, err := observe.Decode[observe.Run](rec); err == nil {
+				r.Scenario, r.Started, begun = run.Scenario, run.Started, true
+			}
+		case observe.KindBroken:
+			note, err := observe.Decode[observe.Note](rec)
+			if err != nil {
+				note.Text = "a record could not be written"
+			}
+			r.Broken = append(r.Broken, fmt.Sprintf("%s at %s: %s", rec.Name, clock(rec.T), note.Text))
+		case observe.KindStep, observe.KindFault, observe.KindHeal, observe.KindEvent, observe.KindStatus,
+			observe.KindGap, observe.KindSeries, observe.KindSample, observe.KindFrame:
+			if !readable(rec) {
+				r.Broken = append(r.Broken, fmt.Sprintf("record %d (%s) cannot be read", i+1, rec.Kind))
+			}
+		}
+	}
+	if !begun {
+		r.Broken = append(r.Broken, "the history has no record of its run")
+	}
+}
+
+// readable reports whether a record has a value of its kind.
+func readable(r observe.Record) bool {
+	var err error
+	switch r.Kind {
+	case observe.KindFault, observe.KindHeal:
+		_, err = observe.Decode[observe.Fault](r)
+	case observe.KindGap:
+		_, err = observe.Decode[observe.Gap](r)
+	case observe.KindSeries:
+		_, err = observe.Decode[observe.Series](r)
+	case observe.KindSample:
+		_, err = observe.Decode[observe.Sample](r)
+	case observe.KindFrame:
+		_, err = observe.Decode[observe.Frame](r)
+	case observe.KindStatus:
+		_, err = observe.Decode[map[string]any](r)
+	case observe.KindRun, observe.KindStep, observe.KindEvent, observe.KindBroken:
+	}
+	return err == nil
+}
+
+// overall is the first of broken, fail, inconclusive, pass that occurs.
+func (r *Result) overall() Verdict {
+	if len(r.Broken) > 0 {
+		return Broken
+	}
+	for _, v := range []Verdict{Broken, Fail, Inconclusive} {
+		if slices.ContainsFunc(r.Expectations, func(j Judged) bool { return j.Verdict == v }) {
+			return v
+		}
+	}
+	return Pass
+}
+
+// judge is what expectations are held against.
+type judge struct {
+	metrics Metrics
+	history []observe.Record
+	status  []state
+}
+
+// one judges one expectation.
+func (j *judge) one(e scenario.Expectation) Judged {
+	var out Judged
+	switch {
+	case e.Metric != "":
+		out = j.metric(e)
+	case e.Eventually != "" || e.Always != "" || e.Never != "":
+		out = j.temporal(e)
+	default:
+		out = broken("the expectation names neither a metric nor eventually, always or never")
+	}
+	out.Name, out.About = e.Name, e.About
+	return out
+}
+
+// broken is an outcome without anything to judge by.
+func broken(why string) Judged {
+	return Judged{Verdict: Broken, Observed: "nothing", Evidence: why}
+}
+
+// metric judges an expectation about a statistic.
+func (j *judge) metric(e scenario.Expectation) Judged {
+	limit := limitText(e)
+	ref, err := ParseRef(e.Metric)
+	if err != nil {
+		return broken(err.Error()).limit(limit)
+	}
+	if e.Min == nil && e.Max == nil && e.Equals == nil {
+		return broken("the expectation has no min, max or equals").limit(limit)
+	}
+	s, ok := j.metrics.Find(ref)
+	if !ok {
+		return broken(fmt.Sprintf("no samples of %s", e.Metric)).limit(limit)
+	}
+	if s.N < max(e.AtLeast, 1) {
+		return broken(fmt.Sprintf("%d samples of %s, at least %d are needed", s.N, e.Metric, e.AtLeast)).limit(limit)
+	}
+	out := within(e, ref, s)
+	out.Limit = limit
+	if why := j.noisy(e, ref); why != "" {
+		out.Verdict = Inconclusive
+		out.Evidence += "; " + why
+	}
+	return out
+}
+
+// limit sets the limit of an outcome.
+func (o Judged) limit(text string) Judged {
+	o.Limit = text
+	return o
+}
+
+// within compares a statistic with the limits. Without a statistic every value
+// must be within, except for a metric that is one number by nature.
+func within(e scenario.Expectation, ref Ref, s Stats) Judged {
+	low, high, at := s.Min, s.Max, s.MaxAt
+	stat := ref.Stat
+	if stat == "" && s.Plain {
+		stat = "median"
+	}
+	if stat != "" {
+		v, err := s.stat(stat)
+		if err != nil {
+			return broken(err.Error())
+		}
+		low, high = v, v
+	}
+	out := Judged{Verdict: Pass, Observed: observedText(low, high, s.Unit)}
+	switch {
+	case e.Equals != nil && (low != *e.Equals || high != *e.Equals):
+		out.Verdict = Fail
+		if low != *e.Equals {
+			at = s.MinAt
+		}
+	case e.Max != nil && !(high <= *e.Max):
+		out.Verdict = Fail
+	case e.Min != nil && !(low >= *e.Min):
+		out.Verdict, at = Fail, s.MinAt
+	case e.Max == nil && e.Equals == nil:
+		at = s.MinAt
+	}
+	out.Evidence = fmt.Sprintf("%s: n %d, min %s, median %s, p99 %s, max %s", e.Metric, s.N, number(s.Min), number(s.Median), number(s.P99), number(s.Max))
+	if at >= 0 {
+		out.Records = []int{at + 1}
+		out.Evidence += fmt.Sprintf("; decided by record %d", at+1)
+	}
+	return out
+}
+
+// noisy says why a limit of time cannot be judged on this run, empty if it can.
+func (j *judge) noisy(e scenario.Expectation, ref Ref) string {
+	if e.Floor == "" || e.Max == nil {
+		return ""
+	}
+	bound := *e.Max * noiseShare
+	floor, err := ParseRef(e.Floor)
+	if err != nil {
+		return err.Error()
+	}
+	if floor.Stat == "" {
+		floor.Stat = "p99"
+	}
+	f, ok := j.metrics.Find(floor)
+	if !ok {
+		return fmt.Sprintf("the noise floor %s was not measured", e.Floor)
+	}
+	if v, err := f.stat(floor.Stat); err != nil || v > bound {
+		return fmt.Sprintf("the noise floor %s is %s, above a fifth of the limit (%s)", e.Floor, number(v), number(bound))
+	}
+	return j.disturbed(bound)
+}
+
+// disturbed checks the pacer and the CPU; bound is in milliseconds.
+func (j *judge) disturbed(bound float64) string {
+	late, ok := j.metrics.Find(Ref{Metric: observe.MetricPacerLate})
+	if ok && late.P99 > bound*1000 {
+		return fmt.Sprintf("the probe's sender was late by %s us (p99), above a fifth of the limit", number(late.P99))
+	}
+	steal, ok := j.metrics.Find(Ref{Metric: observe.MetricSteal})
+	if ok && steal.P95 > maxSteal {
+		return fmt.Sprintf("%s %% of CPU time was stolen (p95), above %d %%", number(steal.P95), maxSteal)
+	}
+	return ""
+}
+
+func observedText(low, high float64, unit string) string {
+	text := number(high)
+	if low != high {
+		text = number(low) + " to " + number(high)
+	}
+	if unit != "" {
+		text += " " + unit
+	}
+	return text
+}
+
+func limitText(e scenario.Expectation) string {
+	switch {
+	case e.Equals != nil:
+		return "= " + number(*e.Equals)
+	case e.Min != nil && e.Max != nil:
+		return number(*e.Min) + " to " + number(*e.Max)
+	case e.Min != nil:
+		return "≥ " + number(*e.Min)
+	case e.Max != nil:
+		return "≤ " + number(*e.Max)
+	}
+	return "none"
+}
+
+// clock writes a time of the run for people.
+func clock(t time.Duration) string { return fmt.Sprintf("%.3fs", t.Seconds()) }
