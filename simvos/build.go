@@ -13,6 +13,7 @@ import (
 	"github.com/vosbed/vosbed/simvos/internal/mgmt"
 	"github.com/vosbed/vosbed/simvos/internal/mpegts"
 	"github.com/vosbed/vosbed/simvos/internal/probe"
+	"github.com/vosbed/vosbed/simvos/internal/rtsp"
 )
 
 // build lists the services whose port is not 0.
@@ -55,10 +56,18 @@ func (n *Node) buildMedia(ctx context.Context) []*service {
 		}
 	}
 	p := n.o.Ports
+	add(control.ServiceRTSP, p.RTSP, func() (endpoint, error) { return rtsp.Open(ctx, n.rtspOptions(), n.opener) })
 	add(control.ServiceTSTCP, p.TSTCP, func() (endpoint, error) { return mpegts.OpenTCP(ctx, ts, n.opener, p.TSTCP) })
 	add(control.ServiceTSUDP, p.TSUDP, func() (endpoint, error) { return mpegts.OpenUDP(ctx, ts, n.opener, p.TSUDP) })
 	add(control.ServiceTSIngest, p.TSIngest, func() (endpoint, error) { return mpegts.OpenIngest(ctx, ts, n.opener, p.TSIngest) })
 	return out
+}
+
+func (n *Node) rtspOptions() rtsp.Options {
+	return rtsp.Options{
+		Identity: n.identity, Live: n.live, Ledger: &n.ledger, Faults: &n.faults, Logger: n.log,
+		Source: n.source, Port: n.o.Ports.RTSP, Low: n.o.Ports.RTPLow, High: n.o.Ports.RTPHigh,
+	}
 }
 
 func (n *Node) ts() mpegts.Shared {

@@ -3,12 +3,15 @@ package simvos_test
 import (
 	"bytes"
 	"context"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/vosbed/vosbed/internal/testenv"
+	"github.com/vosbed/vosbed/simvos/control"
 )
 
 // tool runs a program in the client's namespace and returns what it printed.
@@ -54,6 +57,84 @@ func TestTransportStreamForFFprobe(t *testing.T) {
 					t.Errorf("no %s in\n%s", want, out)
 				}
 			}
+		})
+	}
+}
+
+func TestRTSPForFFprobe(t *testing.T) {
+	l := newLab(t, nil)
+	for name, args := range map[string][]string{
+		"udp strict source": {"-rtsp_transport", "udp", "-rtsp_flags", "filter_src"},
+		"tcp":               {"-rtsp_transport", "tcp"},
+	} {
+		for _, to := range []string{"192.168.94.110", "[fd00:94::110]", "192.168.94.115"} {
+			t.Run(name+" "+to, func(t *testing.T) {
+				l.ffprobe(t, "rtsp://"+to+"/live", args...)
+			})
+		}
+	}
+}
+
+// TestDecode lets ffmpeg decode the stream: it must find nothing wrong, and
+// the pictures must show the server's id.
+func TestDecode(t *testing.T) {
+	l := newLab(t, nil)
+	for name, args := range map[string][]string{
+		"rtsp":   {"-rtsp_transport", "udp", "-rtsp_flags", "filter_src", "-i", "rtsp://192.168.94.110/live"},
+		"ts tcp": {"-analyzeduration", "1000000", "-i", "tcp://192.168.94.110:61000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "out.yuv")
+			args := append([]string{"-hide_banner", "-nostdin", "-v", "warning"}, args...)
+			args = append(args, "-map", "0:v", "-frames:v", "30", "-f", "rawvideo", "-pix_fmt", "yuv420p", file)
+			if out := l.tool(t, 20*time.Second, "ffmpeg", args...); out != "" {
+				t.Errorf("ffmpeg complains:\n%s", out)
+			}
+			raw, err := os.ReadFile(file)
+			must(t, err)
+			const picture = 128 * 64 * 3 / 2
+			if len(raw) != 30*picture {
+				t.Fatalf("%d bytes of pictures, want 30 of %d", len(raw), picture)
+			}
+			first, last := code(raw), code(raw[29*picture:])
+			if first>>16 != 115 || last>>16 != 115 {
+				t.Errorf("the pictures show the ids %d and %d, want 115", first>>16, last>>16)
+			}
+			if diff := last - first; diff < 20 || diff > 30 {
+				t.Errorf("the counter went on by %d in 30 frames", diff)
+			}
+		})
+	}
+}
+
+// code reads the pattern of black and white macroblocks in a picture.
+func code(luma []byte) uint32 {
+	var v uint32
+	for i := range 32 {
+		x, y := 16*(i%8)+8, 16*(i/8)+8
+		v <<= 1
+		if luma[y*128+x] > 128 {
+			v |= 1
+		}
+	}
+	return v
+}
+
+func TestRTSPPublishByFFmpeg(t *testing.T) {
+	l := newLab(t, nil)
+	source := []string{"-hide_banner", "-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=128x64:rate=25", "-t", "2", "-c:v", "mpeg4", "-f", "rtsp"}
+	var before control.Counters
+	for _, transport := range []string{"udp", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			l.tool(t, 20*time.Second, "ffmpeg", append(source, "-rtsp_transport", transport, "rtsp://192.168.94.110/in/one")...)
+			c := l.status(t).Client(clientIP, control.ProtoRTSPRecord)
+			if c.Sessions != before.Sessions+1 || c.Active != 0 {
+				t.Errorf("%d sessions, %d active, want one more and none active", c.Sessions, c.Active)
+			}
+			if got := c.ReceivedPackets - before.ReceivedPackets; got < 45 || c.Lost != 0 || c.Stray != 0 {
+				t.Errorf("%d RTP packets received, %d lost, %d stray, want about 50 and none", got, c.Lost, c.Stray)
+			}
+			before = c
 		})
 	}
 }

@@ -136,3 +136,6 @@ func errorsIs(err error, numbers ...unix.Errno) bool {
 	}
 	return false
 }
+
+// IsInUse reports that a port could not be bound because something has it.
+func IsInUse(err error) bool { return errorsIs(err, unix.EADDRINUSE) }
