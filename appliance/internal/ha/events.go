@@ -96,12 +96,14 @@ type (
 	ServiceLink struct{ Up bool }
 	// Synced tells whether the persistence table is in sync with the peer's.
 	Synced struct{ OK bool }
-	// TakeOver and Release are the operator's commands.
+	// TakeOver is the operator's command to get the addresses from the peer.
 	TakeOver struct{}
-	Release  struct{}
-	// MainStalled and MainAlive report on the main daemon.
+	// Release is the operator's command to hand the addresses to the peer.
+	Release struct{}
+	// MainStalled says that the main daemon makes no progress.
 	MainStalled struct{}
-	MainAlive   struct{}
+	// MainAlive says that it does again.
+	MainAlive struct{}
 )
 
 func (Start) event()       {}
@@ -119,7 +121,8 @@ func (MainAlive) event()   {}
 type Verb uint8
 
 // Verbs. RenewLease carries Deadline (monotonic, Forever = not needed),
-// SendHeartbeat carries State (send it on every path), Log carries Reason.
+// SendHeartbeat carries State (send it on every path), Log carries Reason, Refuse
+// answers a command that is not obeyed and carries Reason.
 const (
 	SendHeartbeat Verb = iota
 	RenewLease
@@ -128,6 +131,7 @@ const (
 	ReleaseVIPs
 	Announce
 	Log
+	Refuse
 	StateChanged
 )
 
@@ -135,7 +139,7 @@ const (
 func (v Verb) String() string {
 	return [...]string{
 		"send", "renew", "drop-lease", "take-vips", "release-vips",
-		"announce", "log", "state",
+		"announce", "log", "refuse", "state",
 	}[v]
 }
 

@@ -272,11 +272,11 @@ func (m *Machine) ping(e PingResult, now time.Duration) {
 func (m *Machine) commandTake(now time.Duration) {
 	switch {
 	case m.role.OwnsVIPs():
-		m.log("take-over refused: this node owns the addresses already")
+		m.refuse("take-over refused: this node owns the addresses already")
 	case !m.alive(now):
-		m.log("take-over refused: the peer is silent, rules decide alone")
+		m.refuse("take-over refused: the peer is silent, rules decide alone")
 	case !m.synced || !m.usable(now):
-		m.log("take-over refused: this node is not in sync or cannot use the service network")
+		m.refuse("take-over refused: this node is not in sync or cannot use the service network")
 	default:
 		m.ask(now, "take-over by command: asking the peer")
 	}
@@ -291,9 +291,9 @@ func (m *Machine) ask(now time.Duration, why string) {
 func (m *Machine) commandRelease(now time.Duration) {
 	switch {
 	case m.role != lb.Active:
-		m.log("release refused: this node is not active in a pair")
+		m.refuse("release refused: this node is not active in a pair")
 	case !m.peerReady(now):
-		m.log("release refused: the peer is silent, not in sync or cannot use the service network")
+		m.refuse("release refused: the peer is silent, not in sync or cannot use the service network")
 	default:
 		m.offer(now, "release by command: offering the addresses to the peer")
 	}
@@ -378,6 +378,10 @@ func (m *Machine) announce() {
 	if m.cfg.Announce {
 		m.do(Announce)
 	}
+}
+
+func (m *Machine) refuse(reason string) {
+	m.out = append(m.out, Action{Do: Refuse, Reason: reason})
 }
 
 func (m *Machine) setRole(r lb.Role, now time.Duration, why string) {

@@ -108,7 +108,7 @@ func (s *sim) act(i int, a ha.Action) {
 		n.vips = false
 	case ha.Announce:
 		n.announced++
-	case ha.Log, ha.StateChanged:
+	case ha.Log, ha.Refuse, ha.StateChanged:
 	}
 	s.trace(n, a)
 }
@@ -129,7 +129,7 @@ func (s *sim) trace(n *simNode, a ha.Action) {
 		text = fmt.Sprintf("renew until %v", a.Deadline)
 	case ha.StateChanged:
 		return
-	case ha.Log:
+	case ha.Log, ha.Refuse:
 		text = "# " + a.Reason
 	case ha.DropLease, ha.TakeVIPs, ha.ReleaseVIPs, ha.Announce:
 	}

@@ -1,0 +1,16 @@
+// Package peer speaks to the other appliance of a pair: authenticated heartbeats
+// over UDP 6694 and replication of persistence over TCP 7778 (guide 9.5).
+//
+// Both ends hold the pairing secret; every key is derived from it (HKDF-SHA256,
+// one label per use), so a secret is never used for two purposes.
+//
+// # Heartbeats
+//
+// A heartbeat is one fixed datagram with an HMAC. It proves three things: that the
+// sender holds the secret, that it is alive now, and what it does. "Alive now"
+// needs more than a sequence number, because a receiver that has just started
+// knows no earlier one: each process draws a random nonce, and a heartbeat counts
+// only if it echoes the receiver's own. A heartbeat with a foreign echo is answered
+// at once (a greeting), so two nodes know each other one round trip after the
+// later one has started. A recorded heartbeat of an earlier life never counts.
+package peer
