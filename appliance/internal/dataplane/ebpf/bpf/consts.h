@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* consts.h: wire constants, limits and the drop reasons shared with user space. */
+#pragma once
+
+#define ETH_P_IP 0x0800
+#define ETH_P_ARP 0x0806
+#define ETH_P_IPV6 0x86DD
+#define ETH_HLEN 14
+#define IP4_HLEN 20
+#define IP6_HLEN 40
+#define ARP_LEN 28
+
+#define PROTO_HOPOPTS 0
+#define PROTO_ICMP 1
+#define PROTO_TCP 6
+#define PROTO_UDP 17
+#define PROTO_ROUTING 43
+#define PROTO_FRAGMENT 44
+#define PROTO_ICMP6 58
+#define PROTO_DSTOPTS 60
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+#define ND_SOLICIT 135
+#define ND_ADVERT 136
+
+#define MAX_VIPS 512
+#define MAX_SERVICES 1024
+#define MAX_REALS 8192
+#define MAX_ROSTER 256   /* real servers of one service */
+#define MAX_SHARED 8     /* services of one VIP that fragments may belong to */
+#define MAX_EXT_HEADERS 6
+#define MAX_L4_OFFSET 512
+#define RING_SIZE 65537  /* prime: slots of one Maglev table */
+#define EEXIST 17
+
+/* struct vip.kind */
+#define VIP_BALANCED 1   /* this engine serves it */
+#define VIP_GUARDED 2    /* the stack (layer 7) serves it; lease and ARP watch only */
+
+/* struct real.state */
+#define REAL_GONE 0      /* down, halted or unused: its flows and entries are void */
+#define REAL_KEEP 1      /* draining: existing flows stay */
+#define REAL_OPEN 2      /* takes new clients */
+
+/* struct real.flags */
+#define REAL_RESOLVED 1
+#define REAL_V4 2
+
+/* struct service.flags */
+#define SERVICE_MAGLEV 1
+#define SERVICE_PERSIST 2
+#define SERVICE_DRAIN_PERSISTENT 4
+
+/* A stamp is jiffies << STAMP_SHIFT | flags. */
+#define STAMP_SHIFT 2
+#define STAMP_CLOSING 1u /* FIN or RST seen: no longer a connection */
+#define STAMP_LOOSE 2u   /* the client's entry was cleared: the flow no longer renews it */
+#define STAMP_FLAGS 3u
+
+enum drop {
+	DROP_MALFORMED,
+	DROP_LEASE_EXPIRED,
+	DROP_PORT_NOT_SERVED,
+	DROP_NO_SERVER,
+	DROP_NO_ROUTE,
+	DROP_FRAGMENT_UNKNOWN,
+	DROP_ICMP_UNKNOWN,
+	DROP_NOT_UNICAST,
+	DROP_TABLE_FULL, /* the decision could not be stored; the packet still went */
+	DROP_REASONS,
+};
