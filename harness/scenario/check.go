@@ -153,9 +153,21 @@ func (c *checker) expect() {
 		if (e.Always != "" || e.Never != "") && e.Witness == "" {
 			c.failf(at, "always and never need a witness -- an expression that must hold once, so that the promise is not empty")
 		}
-		if e.Node != "" && e.Node != "all" {
-			c.target(at+".node", e.Node)
+		if e.Node != "" {
+			c.node(at+".node", e.Node)
 		}
+		for _, x := range []string{e.Eventually, e.Always, e.Never, e.Witness} {
+			c.expr(at, x)
+		}
+	}
+}
+
+func (c *checker) expr(at, text string) {
+	if text == "" {
+		return
+	}
+	if _, err := ParseExpr(text); err != nil {
+		c.failf(at, "%v", err)
 	}
 }
 

@@ -69,6 +69,7 @@ func (c *checker) step(at string, st Step) {
 	case "run":
 		c.loadName(at, st.Run)
 	case "until":
+		c.expr(at+".expr", st.Until.Expr)
 		if st.Until.Node != "" && st.Until.Node != "all" {
 			c.target(at+".node", st.Until.Node)
 		}
@@ -89,11 +90,15 @@ func (c *checker) step(at string, st Step) {
 		c.loadName(at+".a", st.Interleave.A)
 		c.loadName(at+".b", st.Interleave.B)
 	case "sample":
+		c.expr(at+".expr", st.Sample.Expr)
 		if st.Sample.Node != "" {
 			c.target(at+".node", st.Sample.Node)
 		}
 	case "ledger":
 		c.target(at+".node", st.Ledger.Node)
+		if _, err := ParseFreeExpr(st.Ledger.Expr); err != nil {
+			c.failf(at+".expr", "%v", err)
+		}
 	case "parallel":
 		c.steps(at, st.Parallel)
 	}

@@ -159,15 +159,12 @@ type Trials struct {
 	Steps  []Step        `yaml:"steps" strict:"required"`
 }
 
-// Interleave runs two foreground loads in turn: A B A B ...
+// Interleave runs two foreground loads in turn: A B, B A, ... and labels their
+// samples with the pair's number; label path (direct, vip) belongs to the loads.
 type Interleave struct {
 	A     string `yaml:"a" strict:"required"`
 	B     string `yaml:"b" strict:"required"`
 	Pairs int    `yaml:"pairs" strict:"required"`
-	// Ratio names the sample recorded per pair: Of(B) / Of(A), where Of is the
-	// metric that both loads emit.
-	Ratio string `yaml:"ratio,omitempty"`
-	Of    string `yaml:"of,omitempty"`
 }
 
 // SampleStep records the value of an expression over a node's status.

@@ -1,0 +1,125 @@
+package lab
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+
+	"github.com/vosbed/vosbed/harness/scenario"
+	"github.com/vosbed/vosbed/harness/topo"
+)
+
+// Ports of the pair (guide 9.5).
+const (
+	portHeartbeat   = 6694
+	portReplication = 7778
+	portManagement  = 9443
+)
+
+// NodeSection makes the node-scope part of an appliance's configuration: its
+// names, addresses and the paths to its peer.
+func NodeSection(p *topo.Plan, m *topo.Machine) map[string]any {
+	node := map[string]any{"name": m.Name}
+	if m.Role != "" {
+		node["role"] = m.Role
+	}
+	if a := m.Addr(4); a.IsValid() {
+		node["management"] = []any{netip.AddrPortFrom(a, portManagement).String()}
+	}
+	if gw := gateways4(m); len(gw) > 0 {
+		node["ping"] = gw
+	}
+	peer := peerOf(p, m)
+	if peer == nil {
+		return node
+	}
+	var paths []any
+	for _, port := range m.Ports {
+		far := peer.PortOn(port.Network)
+		if far == nil || len(port.Addrs) == 0 || len(far.Addrs) == 0 {
+			continue
+		}
+		paths = append(paths, map[string]any{
+			"name":  port.Network,
+			"local": netip.AddrPortFrom(port.Addrs[0].Addr(), portHeartbeat).String(),
+			"peer":  netip.AddrPortFrom(far.Addrs[0].Addr(), portHeartbeat).String(),
+		})
+		node["replication"] = map[string]any{ // the last common network: the direct one, if there is one
+			"local": netip.AddrPortFrom(port.Addrs[0].Addr(), portReplication).String(),
+			"peer":  netip.AddrPortFrom(far.Addrs[0].Addr(), portReplication).String(),
+		}
+	}
+	node["heartbeat"] = paths
+	return node
+}
+
+func gateways4(m *topo.Machine) []any {
+	var out []any
+	for _, g := range m.Gateways {
+		if g.Is4() {
+			out = append(out, g.String())
+		}
+	}
+	return out
+}
+
+// peerOf returns the other appliance, or nil.
+func peerOf(p *topo.Plan, m *topo.Machine) *topo.Machine {
+	for _, o := range p.OfKind(topo.KindAppliance) {
+		if o.Name != m.Name {
+			return o
+		}
+	}
+	return nil
+}
+
+// Configure makes the configuration file and the pairing secret of every
+// appliance: the base, changed by the scenario's overlay and then by the node's
+// own, with the node section written by the lab.
+func Configure(p *topo.Plan, base, shared scenario.Overlay, own map[string]scenario.Overlay, dir string) (map[string][]byte, error) {
+	out := map[string][]byte{}
+	for _, m := range p.OfKind(topo.KindAppliance) {
+		paired := peerOf(p, m) != nil
+		cluster := map[string]any{"paired": paired}
+		if paired {
+			cluster["secret_file"] = SecretPath(dir, m.Name)
+		}
+		lab := scenario.Overlay{"cluster": cluster}
+		cfg := base.Merge(lab).Merge(shared).Merge(own[m.Name])
+		cfg["node"] = NodeSection(p, m)
+		b, err := cfg.YAML()
+		if err != nil {
+			return nil, fmt.Errorf("configuration of %s: %w", m.Name, err)
+		}
+		out[m.Name] = b
+	}
+	return out, nil
+}
+
+// Secrets draws the pairing secret; every appliance gets the same, but the node
+// named odd gets one of its own.
+func Secrets(p *topo.Plan, odd string) (map[string]string, error) {
+	shared, err := newSecret()
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, m := range p.OfKind(topo.KindAppliance) {
+		out[m.Name] = shared
+		if m.Name == odd {
+			if out[m.Name], err = newSecret(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+func newSecret() (string, error) {
+	b := make([]byte, 32)
+	if _, err := rand.Read(b); err != nil {
+		return "", fmt.Errorf("draw a pairing secret: %w", err)
+	}
+	return hex.EncodeToString(b) + "\n", nil
+}

@@ -1,0 +1,256 @@
+// Package lab builds a planned topology for real: one anonymous network namespace
+// per node, virtual cables and switches between them, and the programs of the
+// nodes as child processes. Nothing is named outside the process, so nothing is
+// left when it dies; files live in the run directory only.
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vosbed/vosbed/harness/observe"
+	"github.com/vosbed/vosbed/harness/topo"
+	"github.com/vosbed/vosbed/internal/netns"
+)
+
+// ErrCannot reports that this machine cannot build the lab: not root, or the
+// kernel lacks a feature.
+var ErrCannot = errors.New("the lab cannot be built here")
+
+// Options say where a lab lives and what it runs.
+type Options struct {
+	Dir  string // run directory, exists
+	Bin  string // folder of lbd and simvos
+	Self string // the vosbed binary, for agents
+	// Configs holds the configuration file of each appliance, written by name.
+	Configs   map[string][]byte
+	Dataplane string // engine asked of lbd, "" = auto
+	Secrets   map[string]string
+	Epoch     int64 // start of the run on CLOCK_MONOTONIC, ns
+	History   *observe.Writer
+	Logger    *slog.Logger
+}
+
+// Lab is a topology that stands.
+type Lab struct {
+	plan   *topo.Plan
+	opt    Options
+	sw     *netns.NS
+	nodes  map[string]*Node
+	mu     sync.Mutex
+	trial  int
+	agents map[string]*Agent
+	wires  map[string][]func() error
+	faults map[string]*Injected
+	mounts []string
+	gaps   []observe.Gap
+}
+
+// WorstGap returns the longest hole of a probe that began after since or lasted
+// beyond it, and how many there were.
+func (l *Lab) WorstGap(since time.Duration) (worst time.Duration, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, g := range l.gaps {
+		if g.To > since {
+			worst = max(worst, g.Outage)
+			n++
+		}
+	}
+	return worst, n
+}
+
+// Node is one machine of the lab.
+type Node struct {
+	*topo.Machine
+	ns   *netns.NS
+	dir  string
+	mu   sync.Mutex
+	proc *Process
+}
+
+// Now is the time on the run's clock.
+func (l *Lab) Now() time.Duration { return Monotonic() - time.Duration(l.opt.Epoch) }
+
+// Monotonic reads CLOCK_MONOTONIC, which all processes of a run share.
+func Monotonic() time.Duration {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail for this clock
+	return time.Duration(ts.Nano())
+}
+
+// Build makes the namespaces and links of plan. Close undoes it.
+func Build(plan *topo.Plan, opt Options) (*Lab, error) {
+	l := &Lab{
+		plan: plan, opt: opt, nodes: map[string]*Node{}, agents: map[string]*Agent{},
+		wires: map[string][]func() error{}, faults: map[string]*Injected{},
+	}
+	if err := l.build(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func (l *Lab) build() error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("%w: not root: run as root, for example with sudo", ErrCannot)
+	}
+	sw, err := netns.New()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCannot, err)
+	}
+	l.sw = sw
+	if err := switchSysctls(sw); err != nil {
+		return err
+	}
+	for _, m := range l.plan.Nodes {
+		if err := l.addNode(m); err != nil {
+			return fmt.Errorf("node %s: %w", m.Name, err)
+		}
+	}
+	return l.wire()
+}
+
+func (l *Lab) addNode(m *topo.Machine) error {
+	ns, err := netns.New()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCannot, err)
+	}
+	n := &Node{Machine: m, ns: ns, dir: filepath.Join(l.opt.Dir, "nodes", m.Name)}
+	l.nodes[m.Name] = n
+	if err := os.MkdirAll(n.dir, 0o755); err != nil {
+		return fmt.Errorf("make the node's folder: %w", err)
+	}
+	return nodeSysctls(ns, m.Kind)
+}
+
+// Node returns the node of that name, or nil.
+func (l *Lab) Node(name string) *Node { return l.nodes[name] }
+
+// Plan returns the topology.
+func (l *Lab) Plan() *topo.Plan { return l.plan }
+
+// NS returns the node's network namespace.
+func (n *Node) NS() *netns.NS { return n.ns }
+
+// Namespaces returns the descriptor of every node's namespace in this process,
+// for `vosbed shell`.
+func (l *Lab) Namespaces() map[string]int {
+	out := map[string]int{"switch": l.sw.Fd()}
+	for name, n := range l.nodes {
+		out[name] = n.ns.Fd()
+	}
+	return out
+}
+
+// Start starts the programs of all nodes and waits until each is ready.
+func (l *Lab) Start(ctx context.Context) error {
+	if err := os.MkdirAll(filepath.Join(l.opt.Dir, "logs"), 0o755); err != nil {
+		return fmt.Errorf("make the log folder: %w", err)
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, len(l.plan.Nodes))
+	for i, m := range l.plan.Nodes {
+		wg.Go(func() {
+			if err := l.StartNode(ctx, m.Name); err != nil {
+				errs[i] = fmt.Errorf("start %s: %w", m.Name, err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// StartNode starts the program of one node, if its kind has one.
+func (l *Lab) StartNode(ctx context.Context, name string) error {
+	n := l.nodes[name]
+	switch n.Kind {
+	case topo.KindSimVOS:
+		return l.startSimVOS(ctx, n)
+	case topo.KindAppliance:
+		return l.startAppliance(ctx, n)
+	}
+	return nil
+}
+
+// SetTrial tags the records that follow with the number of a trial, 0 = none.
+func (l *Lab) SetTrial(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.trial = n
+}
+
+// Record appends a record of value v, now.
+func (l *Lab) Record(kind observe.Kind, node, name string, v any) {
+	l.RecordAt(l.Now(), kind, node, name, v)
+}
+
+// RecordAt appends a record of value v at a time of the run.
+func (l *Lab) RecordAt(t time.Duration, kind observe.Kind, node, name string, v any) {
+	r, err := observe.New(t, kind, name, v)
+	if err != nil {
+		l.opt.Logger.Error("record is lost", "kind", string(kind), "err", err)
+		return
+	}
+	r.Node = node
+	l.append(r)
+}
+
+func (l *Lab) append(r observe.Record) {
+	l.mu.Lock()
+	if r.Trial == 0 {
+		r.Trial = l.trial
+	}
+	if r.Kind == observe.KindGap {
+		if g, err := observe.Decode[observe.Gap](r); err == nil {
+			l.gaps = append(l.gaps, g)
+		}
+	}
+	l.mu.Unlock()
+	if err := l.opt.History.Append(r); err != nil && !errors.Is(err, observe.ErrFull) {
+		l.opt.Logger.Error("history is not written", "err", err)
+	}
+}
+
+// Close stops every process and takes everything down. It is safe to call twice.
+func (l *Lab) Close() error {
+	var errs []error
+	for name := range l.agents {
+		l.agents[name].Kill()
+	}
+	for _, n := range l.nodes {
+		n.killAll(unix.SIGKILL)
+		n.mu.Lock()
+		if n.proc != nil {
+			<-n.proc.done
+		}
+		n.mu.Unlock()
+	}
+	for _, undo := range l.wires {
+		for _, u := range undo {
+			errs = append(errs, u())
+		}
+	}
+	l.wires = nil
+	for _, m := range l.mounts {
+		errs = append(errs, unix.Unmount(m, unix.MNT_DETACH))
+	}
+	l.mounts = nil
+	for _, n := range l.nodes {
+		_ = n.ns.Close()
+	}
+	l.nodes = nil
+	if l.sw != nil {
+		_ = l.sw.Close()
+		l.sw = nil
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,190 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/vosbed/vosbed/harness/topo"
+)
+
+// wire makes switches and cables, then gives nodes their addresses and routes.
+func (l *Lab) wire() error {
+	sw, err := netlink.NewHandleAt(netns.NsHandle(l.sw.Fd()), unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("talk to the switch's namespace: %w", err)
+	}
+	defer sw.Close()
+	for _, seg := range l.plan.Networks {
+		if seg.Direct {
+			err = l.cable(sw, seg)
+		} else {
+			err = l.segment(sw, seg)
+		}
+		if err != nil {
+			return fmt.Errorf("network %s: %w", seg.Name, err)
+		}
+	}
+	for _, m := range l.plan.Nodes {
+		if err := l.nodes[m.Name].configure(); err != nil {
+			return fmt.Errorf("node %s: %w", m.Name, err)
+		}
+	}
+	return nil
+}
+
+// segment makes a bridge with one port per node. The far end of each port is
+// created in the node's namespace right away, so that no name is ever used twice.
+func (l *Lab) segment(sw *netlink.Handle, seg *topo.Segment) error {
+	off := false
+	br := &netlink.Bridge{LinkAttrs: attrs("sw-" + seg.Name), MulticastSnooping: &off}
+	if err := sw.LinkAdd(br); err != nil {
+		return fmt.Errorf("%w: make a bridge (CONFIG_BRIDGE is needed): %w", ErrCannot, err)
+	}
+	if err := sw.LinkSetUp(br); err != nil {
+		return fmt.Errorf("bridge up: %w", err)
+	}
+	for _, p := range seg.Ports {
+		a := attrs(p.Switch)
+		a.MasterIndex = br.Index
+		v := &netlink.Veth{
+			LinkAttrs: a, PeerName: p.Iface, PeerHardwareAddr: p.MAC,
+			PeerNamespace: netlink.NsFd(l.nodes[p.Node].ns.Fd()),
+		}
+		if err := sw.LinkAdd(v); err != nil {
+			return fmt.Errorf("%w: cable of %s (CONFIG_VETH is needed): %w", ErrCannot, p.Node, err)
+		}
+		if err := sw.LinkSetUp(v); err != nil {
+			return fmt.Errorf("port %s up: %w", p.Switch, err)
+		}
+	}
+	return nil
+}
+
+// cable joins two nodes directly. It is made in the switch's namespace and both
+// ends are born elsewhere: the near end moves once.
+func (l *Lab) cable(_ *netlink.Handle, seg *topo.Segment) error {
+	a, b := seg.Ports[0], seg.Ports[1]
+	h, err := netlink.NewHandleAt(netns.NsHandle(l.nodes[a.Node].ns.Fd()), unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("talk to node %s: %w", a.Node, err)
+	}
+	defer h.Close()
+	la := attrs(a.Iface)
+	la.HardwareAddr = a.MAC
+	v := &netlink.Veth{
+		LinkAttrs: la, PeerName: b.Iface, PeerHardwareAddr: b.MAC,
+		PeerNamespace: netlink.NsFd(l.nodes[b.Node].ns.Fd()),
+	}
+	if err := h.LinkAdd(v); err != nil {
+		return fmt.Errorf("cable %s-%s: %w", a.Node, b.Node, err)
+	}
+	return nil
+}
+
+func attrs(name string) netlink.LinkAttrs {
+	a := netlink.NewLinkAttrs()
+	a.Name = name
+	return a
+}
+
+// configure brings the node's interfaces up and adds addresses and routes.
+func (n *Node) configure() error {
+	h, err := netlink.NewHandleAt(netns.NsHandle(n.ns.Fd()), unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("talk to the namespace: %w", err)
+	}
+	defer h.Close()
+	lo, err := h.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("find loopback: %w", err)
+	}
+	if err := h.LinkSetUp(lo); err != nil {
+		return fmt.Errorf("loopback up: %w", err)
+	}
+	for _, p := range n.Ports {
+		if err := configurePort(h, p); err != nil {
+			return fmt.Errorf("%s: %w", p.Iface, err)
+		}
+	}
+	return n.routes(h, lo.Attrs().Index)
+}
+
+func configurePort(h *netlink.Handle, p *topo.Port) error {
+	link, err := h.LinkByName(p.Iface)
+	if err != nil {
+		return fmt.Errorf("find interface: %w", err)
+	}
+	for _, a := range p.Addrs {
+		addr := &netlink.Addr{IPNet: ipNet(a)}
+		if a.Addr().Is6() {
+			addr.Flags = unix.IFA_F_NODAD
+		}
+		if err := h.AddrAdd(link, addr); err != nil {
+			return fmt.Errorf("add %s: %w", a, err)
+		}
+	}
+	if err := h.LinkSetUp(link); err != nil {
+		return fmt.Errorf("up: %w", err)
+	}
+	return nil
+}
+
+func (n *Node) routes(h *netlink.Handle, lo int) error {
+	var errs []error
+	add := func(r *netlink.Route) {
+		if err := h.RouteAdd(r); err != nil {
+			errs = append(errs, fmt.Errorf("route %s: %w", r, err))
+		}
+	}
+	for _, gw := range n.Gateways {
+		to := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		if gw.Is6() {
+			to = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		}
+		add(&netlink.Route{Dst: ipNet(to), Gw: gw.AsSlice()})
+	}
+	for _, r := range n.Routes {
+		add(&netlink.Route{Dst: ipNet(r.To), Gw: r.Via.AsSlice()})
+	}
+	for _, pool := range []netip.Prefix{n.Pool4, n.Pool6} {
+		if pool.IsValid() { // AnyIP: every address of the pool is this node's own
+			add(&netlink.Route{Dst: ipNet(pool), LinkIndex: lo, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, Scope: scope(pool)})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func scope(p netip.Prefix) netlink.Scope {
+	if p.Addr().Is4() {
+		return netlink.SCOPE_HOST
+	}
+	return netlink.SCOPE_UNIVERSE
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// setCarrier takes the switch's side of a port up or down: the node sees its
+// cable pulled.
+func (l *Lab) setCarrier(port string, up bool) error {
+	h, err := netlink.NewHandleAt(netns.NsHandle(l.sw.Fd()), unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("talk to the switch's namespace: %w", err)
+	}
+	defer h.Close()
+	link, err := h.LinkByName(port)
+	if err != nil {
+		return fmt.Errorf("find port %s: %w", port, err)
+	}
+	if up {
+		return h.LinkSetUp(link)
+	}
+	return h.LinkSetDown(link)
+}

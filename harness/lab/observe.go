@@ -1,0 +1,136 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/vosbed/vosbed/harness/lab/capture"
+	"github.com/vosbed/vosbed/harness/lab/watch"
+	"github.com/vosbed/vosbed/harness/observe"
+	"github.com/vosbed/vosbed/harness/topo"
+)
+
+// ports maps the switch's interface indexes to port names.
+func (l *Lab) ports() (map[int]string, error) {
+	h, err := netlink.NewHandleAt(netns.NsHandle(l.sw.Fd()), unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("talk to the switch's namespace: %w", err)
+	}
+	defer h.Close()
+	links, err := h.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list the switch's ports: %w", err)
+	}
+	out := map[int]string{}
+	for _, link := range links {
+		if strings.Contains(link.Attrs().Name, ".") {
+			out[link.Attrs().Index] = link.Attrs().Name
+		}
+	}
+	return out, nil
+}
+
+// StartCapture records the heads of all frames on the switches.
+func (l *Lab) StartCapture() (*capture.Capture, error) {
+	ports, err := l.ports()
+	if err != nil {
+		return nil, err
+	}
+	return capture.Start(l.sw, ports)
+}
+
+// SaveCapture writes capture.pcapng into the run directory.
+func (l *Lab) SaveCapture(c *capture.Capture, comment string) error {
+	f, err := os.Create(filepath.Join(l.opt.Dir, "capture.pcapng"))
+	if err != nil {
+		return fmt.Errorf("write capture: %w", err)
+	}
+	defer f.Close()
+	return c.WriteTo(f, comment)
+}
+
+// StartWatch records the claims to the VIPs as the router sees them, and the
+// nodes that carry probe packets to the servers.
+func (l *Lab) StartWatch() (*watch.Watch, error) {
+	ports, err := l.ports()
+	if err != nil {
+		return nil, err
+	}
+	eyes := watch.Eyes{
+		Claims: map[int]bool{}, Carry: map[int]bool{}, VIPs: map[netip.Addr]bool{},
+		Owner: l.plan.Owner,
+		Emit: func(f observe.Frame) { l.Record(observe.KindFrame, f.Node, "", f) },
+	}
+	for index, name := range ports {
+		node, _, _ := strings.Cut(name, ".")
+		eyes.Claims[index] = l.nodes[node].Kind == topo.KindRouter
+		eyes.Carry[index] = l.nodes[node].Kind == topo.KindSimVOS
+	}
+	for _, v := range l.plan.VIPs {
+		for _, a := range v.Addrs() {
+			eyes.VIPs[a] = true
+		}
+	}
+	return watch.Start(l.sw, eyes)
+}
+
+// Guard samples what could spoil a measurement, once a second until ctx ends: CPU
+// time stolen by the host (share) and how late a 1 ms timer fires (ms, worst).
+func (l *Lab) Guard(ctx context.Context) {
+	before := cpuTimes()
+	next := Monotonic() + time.Second
+	var worst time.Duration
+	for ctx.Err() == nil {
+		start := Monotonic()
+		ts := unix.NsecToTimespec(int64(10 * time.Millisecond))
+		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &ts, nil)
+		worst = max(worst, Monotonic()-start-10*time.Millisecond)
+		if Monotonic() < next {
+			continue
+		}
+		now := cpuTimes()
+		l.Record(observe.KindSample, "", "", observe.Sample{Metric: observe.MetricSteal, Value: 100 * now.steal(before), Unit: "%"})
+		l.Record(observe.KindSample, "", "", observe.Sample{Metric: "lab_timer_late_ms", Value: float64(worst) / 1e6, Unit: "ms"})
+		before, worst = now, 0
+		next = Monotonic() + time.Second
+	}
+}
+
+type cpu struct{ total, stolen float64 }
+
+func (c cpu) steal(before cpu) float64 {
+	if c.total <= before.total {
+		return 0
+	}
+	return (c.stolen - before.stolen) / (c.total - before.total)
+}
+
+// cpuTimes reads the first line of /proc/stat (proc(5)): steal is the 8th value.
+func cpuTimes() cpu {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return cpu{}
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	var c cpu
+	for i, f := range strings.Fields(line) {
+		var v float64
+		if _, err := fmt.Sscan(f, &v); err != nil || i > 8 {
+			continue
+		}
+		c.total += v
+		if i == 8 {
+			c.stolen = v
+		}
+	}
+	return c
+}

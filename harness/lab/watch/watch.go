@@ -1,0 +1,235 @@
+// Package watch looks at the segment the way its members see it: who claims a
+// VIP (ARP and neighbour advertisements), and whose MAC carries the probe packets
+// that reach the real servers.
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/vosbed/vosbed/harness/lab/capture"
+	"github.com/vosbed/vosbed/harness/observe"
+	"github.com/vosbed/vosbed/internal/netns"
+)
+
+// ProbePort is the UDP port of the probe responder of simulated servers.
+const ProbePort = 60000
+
+// Eyes says what to look at. Ports are interface indexes in the switch.
+type Eyes struct {
+	Claims map[int]bool // ports whose outgoing frames show the claims
+	Carry  map[int]bool // ports whose outgoing probe packets show the carrier
+	VIPs   map[netip.Addr]bool
+	Owner  func(net.HardwareAddr) string // node of a MAC, "" = unknown
+	Emit   func(observe.Frame)
+}
+
+// Watch is a running watcher.
+type Watch struct {
+	eyes    Eyes
+	mu      sync.Mutex
+	fd      int
+	done    chan struct{}
+	carrier map[netip.Addr]string
+
+	suspect  string
+	relieved bool
+	stale    uint64
+}
+
+// Start opens a packet socket in ns. Close ends the watcher.
+func Start(ns *netns.NS, eyes Eyes) (*Watch, error) {
+	w := &Watch{eyes: eyes, fd: -1, done: make(chan struct{}), carrier: map[netip.Addr]string{}}
+	if err := ns.Do(w.open); err != nil {
+		return nil, fmt.Errorf("watch the segment: %w", err)
+	}
+	go w.loop()
+	return w, nil
+}
+
+func (w *Watch) open() error {
+	raw, err := bpf.Assemble(filter())
+	if err != nil {
+		return fmt.Errorf("assemble filter: %w", err)
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open a packet socket: %w", err)
+	}
+	prog := make([]unix.SockFilter, len(raw))
+	for i, r := range raw {
+		prog[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
+	}
+	tv := unix.Timeval{Usec: 100_000}
+	err = errors.Join(
+		unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 4<<20),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv),
+		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: capture.Htons(unix.ETH_P_ALL)}),
+	)
+	if err != nil {
+		return errors.Join(err, unix.Close(fd))
+	}
+	w.fd = fd
+	return nil
+}
+
+// filter keeps frames that leave a port: ARP, neighbour advertisements, and UDP
+// to the probe port.
+func filter() []bpf.Instruction {
+	const keep, none = 128, 0
+	return []bpf.Instruction{
+		bpf.LoadExtension{Num: bpf.ExtType}, // packet type
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OUTGOING, SkipFalse: 18},
+		bpf.LoadAbsolute{Off: 12, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 15},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_IP, SkipFalse: 5},
+		bpf.LoadAbsolute{Off: 23, Size: 1}, // IPv4 protocol
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_UDP, SkipFalse: 13},
+		bpf.LoadMemShift{Off: 14},
+		bpf.LoadIndirect{Off: 16, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: ProbePort, SkipTrue: 9, SkipFalse: 10},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_IPV6, SkipFalse: 9},
+		bpf.LoadAbsolute{Off: 20, Size: 1}, // IPv6 next header
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_UDP, SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_ICMPV6, SkipFalse: 6},
+		bpf.LoadAbsolute{Off: 54, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 136, SkipTrue: 3, SkipFalse: 4},
+		bpf.LoadAbsolute{Off: 56, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: ProbePort, SkipTrue: 1},
+		bpf.RetConstant{Val: none},
+		bpf.RetConstant{Val: keep},
+		bpf.RetConstant{Val: none},
+	}
+}
+
+func (w *Watch) loop() {
+	defer close(w.done)
+	buf := make([]byte, 256)
+	for {
+		w.mu.Lock()
+		fd := w.fd
+		w.mu.Unlock()
+		if fd < 0 {
+			return
+		}
+		n, from, err := unix.Recvfrom(fd, buf, 0)
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return
+		}
+		if ll, ok := from.(*unix.SockaddrLinklayer); ok {
+			w.frame(ll.Ifindex, buf[:n])
+		}
+	}
+}
+
+func (w *Watch) frame(port int, b []byte) {
+	if len(b) < 42 {
+		return
+	}
+	if dst, ok := probe(b); ok {
+		if w.eyes.Carry[port] && w.eyes.VIPs[dst] {
+			w.carried(dst, net.HardwareAddr(b[6:12]))
+		}
+		return
+	}
+	if f, ok := claim(b); ok && w.eyes.Claims[port] {
+		if vip, err := netip.ParseAddr(f.VIP); err == nil && w.eyes.VIPs[vip] {
+			mac, _ := net.ParseMAC(f.MAC)
+			f.Node = w.eyes.Owner(mac)
+			w.eyes.Emit(f)
+		}
+	}
+}
+
+// probe returns the destination of a UDP packet to the probe port.
+func probe(b []byte) (netip.Addr, bool) {
+	switch {
+	case b[12] == 0x08 && b[13] == 0x00:
+		a, ok := netip.AddrFromSlice(b[30:34])
+		return a, ok
+	case b[12] == 0x86 && len(b) >= 58 && b[20] == unix.IPPROTO_UDP:
+		a, ok := netip.AddrFromSlice(b[38:54])
+		return a, ok
+	}
+	return netip.Addr{}, false
+}
+
+// claim reads who says to own which address.
+func claim(b []byte) (observe.Frame, bool) {
+	if b[12] == 0x08 && b[13] == 0x06 {
+		sender, _ := netip.AddrFromSlice(b[28:32])
+		target, _ := netip.AddrFromSlice(b[38:42])
+		f := observe.Frame{VIP: sender.String(), MAC: net.HardwareAddr(b[22:28]).String(), Sort: "arp-reply"}
+		if sender == target {
+			f.Sort = "garp"
+		}
+		return f, sender == target || b[21] == 2 // a plain request claims nothing
+	}
+	if b[12] != 0x86 || len(b) < 78 || b[54] != 136 {
+		return observe.Frame{}, false
+	}
+	target, _ := netip.AddrFromSlice(b[62:78])
+	mac := net.HardwareAddr(b[6:12])
+	if len(b) >= 86 && b[78] == 2 { // target link-layer address option
+		mac = net.HardwareAddr(b[80:86])
+	}
+	return observe.Frame{VIP: target.String(), MAC: mac.String(), Sort: "na"}, true
+}
+
+// carried counts a delivered probe packet and reports a change of carrier.
+func (w *Watch) carried(vip netip.Addr, mac net.HardwareAddr) {
+	node := w.eyes.Owner(mac)
+	w.mu.Lock()
+	switch {
+	case w.suspect == "":
+	case node != w.suspect:
+		w.relieved = true
+	case w.relieved:
+		w.stale++
+	}
+	changed := w.carrier[vip] != node
+	w.carrier[vip] = node
+	w.mu.Unlock()
+	if changed {
+		w.eyes.Emit(observe.Frame{VIP: vip.String(), MAC: mac.String(), Node: node, Sort: "carrier"})
+	}
+}
+
+// Suspect begins to look at a node that is about to fail: packets that it still
+// delivers after another node has begun to are stale.
+func (w *Watch) Suspect(node string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.suspect, w.relieved, w.stale = node, false, 0
+}
+
+// Stale returns how many stale packets the suspect has delivered, and whether
+// another node has taken over at all.
+func (w *Watch) Stale() (n uint64, relieved bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stale, w.relieved
+}
+
+// Close ends the watcher.
+func (w *Watch) Close() error {
+	w.mu.Lock()
+	fd := w.fd
+	w.fd = -1
+	w.mu.Unlock()
+	if fd < 0 {
+		return nil
+	}
+	<-w.done
+	return unix.Close(fd)
+}

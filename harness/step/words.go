@@ -1,0 +1,83 @@
+package step
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/vosbed/vosbed/harness/scenario"
+)
+
+// Words says what a step does, for people.
+func Words(st scenario.Step) string {
+	if st.Name != "" {
+		return st.Name + ": " + words(st)
+	}
+	return words(st)
+}
+
+func words(st scenario.Step) string {
+	switch st.Kind() {
+	case "start":
+		return "start " + strings.Join(st.Start, ", ")
+	case "stop":
+		return "stop " + strings.Join(st.Stop, ", ")
+	case "run":
+		return "run " + st.Run
+	case "wait":
+		return "wait " + st.Wait.String()
+	case "until":
+		return untilWords(*st.Until)
+	case "fault":
+		return fmt.Sprintf("fault: %s %s", st.Fault.Kind, st.Fault.Target)
+	case "heal":
+		return "heal " + st.Heal
+	case "admin":
+		state, id := adminState(*st.Admin)
+		return state + " " + id
+	case "pair":
+		return pairWords(*st.Pair)
+	case "restart":
+		return "restart " + st.Restart
+	case "kill-daemon":
+		return "kill -9 the daemon of " + st.KillDaemon + " and start it again"
+	case "persistence":
+		return "clear persistence entries"
+	case "trials":
+		return fmt.Sprintf("%d trials of %s", st.Trials.Count, st.Trials.Name)
+	case "interleave":
+		return fmt.Sprintf("%d pairs of %s and %s", st.Interleave.Pairs, st.Interleave.A, st.Interleave.B)
+	case "sample":
+		return "sample " + st.Sample.Metric
+	case "ledger":
+		return "read " + st.Ledger.Metric + " from " + st.Ledger.Node
+	case "parallel":
+		return fmt.Sprintf("%d steps at once", len(st.Parallel))
+	}
+	return "nothing"
+}
+
+func untilWords(u scenario.Until) string {
+	on := ""
+	if u.Node != "" {
+		on = " on " + u.Node
+	}
+	return fmt.Sprintf("until %s%s, within %s", u.Expr, on, u.Within)
+}
+
+func pairWords(p scenario.Pair) string {
+	if p.Takeover != "" {
+		return "takeover by " + p.Takeover
+	}
+	return "release by " + p.Release
+}
+
+// adminState returns the asked state and the real server of an admin step.
+func adminState(a scenario.Admin) (state, id string) {
+	switch {
+	case a.Drain != "":
+		return "drain", a.Drain
+	case a.Halt != "":
+		return "halt", a.Halt
+	}
+	return "online", a.Online
+}
