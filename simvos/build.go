@@ -13,6 +13,7 @@ import (
 	"github.com/vosbed/vosbed/simvos/internal/mgmt"
 	"github.com/vosbed/vosbed/simvos/internal/mpegts"
 	"github.com/vosbed/vosbed/simvos/internal/probe"
+	"github.com/vosbed/vosbed/simvos/internal/rtmp"
 	"github.com/vosbed/vosbed/simvos/internal/rtsp"
 )
 
@@ -57,6 +58,9 @@ func (n *Node) buildMedia(ctx context.Context) []*service {
 	}
 	p := n.o.Ports
 	add(control.ServiceRTSP, p.RTSP, func() (endpoint, error) { return rtsp.Open(ctx, n.rtspOptions(), n.opener) })
+	add(control.ServiceRTMP, p.RTMP, func() (endpoint, error) {
+		return rtmp.Open(ctx, rtmp.Options{Live: n.live, Ledger: &n.ledger, Faults: &n.faults, Logger: n.log, Port: p.RTMP}, n.opener)
+	})
 	add(control.ServiceTSTCP, p.TSTCP, func() (endpoint, error) { return mpegts.OpenTCP(ctx, ts, n.opener, p.TSTCP) })
 	add(control.ServiceTSUDP, p.TSUDP, func() (endpoint, error) { return mpegts.OpenUDP(ctx, ts, n.opener, p.TSUDP) })
 	add(control.ServiceTSIngest, p.TSIngest, func() (endpoint, error) { return mpegts.OpenIngest(ctx, ts, n.opener, p.TSIngest) })

@@ -81,6 +81,7 @@ func TestDecode(t *testing.T) {
 	l := newLab(t, nil)
 	for name, args := range map[string][]string{
 		"rtsp":   {"-rtsp_transport", "udp", "-rtsp_flags", "filter_src", "-i", "rtsp://192.168.94.110/live"},
+		"rtmp":   {"-analyzeduration", "1000000", "-i", "rtmp://192.168.94.110/live/stream"},
 		"ts tcp": {"-analyzeduration", "1000000", "-i", "tcp://192.168.94.110:61000"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,5 +137,30 @@ func TestRTSPPublishByFFmpeg(t *testing.T) {
 			}
 			before = c
 		})
+	}
+}
+
+func TestRTMPForFFprobe(t *testing.T) {
+	l := newLab(t, nil)
+	for _, to := range []string{"192.168.94.110", "[fd00:94::110]"} {
+		t.Run(to, func(t *testing.T) {
+			l.ffprobe(t, "rtmp://"+to+"/live/stream", "-analyzeduration", "1000000")
+		})
+	}
+	if c := l.status(t).Client(clientIP, control.ProtoRTMPPlay); c.Sessions != 1 || c.SentPackets == 0 {
+		t.Errorf("ledger %+v, want one session and frames", c)
+	}
+}
+
+func TestRTMPPublishByFFmpeg(t *testing.T) {
+	l := newLab(t, nil)
+	l.tool(t, 20*time.Second, "ffmpeg", "-hide_banner", "-nostdin", "-v", "error",
+		"-analyzeduration", "1000000", "-i", "tcp://192.168.94.110:61000", "-map", "0:v", "-t", "2", "-c:v", "copy", "-f", "flv", "rtmp://192.168.94.110/in/one")
+	eventually(t, 5*time.Second, "the session to end", func() bool {
+		return l.status(t).Client(clientIP, control.ProtoRTMPRecord).Active == 0
+	})
+	c := l.status(t).Client(clientIP, control.ProtoRTMPRecord)
+	if c.Sessions != 1 || c.ReceivedPackets < 48 || c.ReceivedPackets > 53 {
+		t.Errorf("ledger %+v, want one session of 50 frames", c)
 	}
 }
