@@ -1,0 +1,219 @@
+package mgmt
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vosbed/vosbed/appliance/api"
+	"github.com/vosbed/vosbed/appliance/lb"
+)
+
+func (s *Server) getHealthz(w http.ResponseWriter, _ *http.Request) {
+	reply(w, map[string]string{"status": "ok"})
+}
+
+func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) {
+	reply(w, StatusOf(s.opts.Backend.Status.Status()))
+}
+
+func (s *Server) putServer(w http.ResponseWriter, r *http.Request) {
+	var want api.ServerState
+	if err := decode(r, &want); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	over, err := override(want, s.opts.Now())
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	id := lb.RealID{Service: r.PathValue("service"), Real: r.PathValue("server")}
+	if err := known(s.opts.Backend.Status.Status(), id); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	if err := s.opts.Backend.Operator.SetServer(r.Context(), id, over); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	s.log.InfoContext(r.Context(), "operator set server", "server", id.String(), "state", want.State, "deadline", want.Deadline)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// maxDeadline bounds a drain: longer is a forgotten server.
+const maxDeadline = 7 * 24 * time.Hour
+
+// override checks what was asked for.
+func override(want api.ServerState, now time.Time) (lb.Override, error) {
+	state, err := lb.ParseAdminState(want.State)
+	if err != nil {
+		return lb.Override{}, &InvalidError{Detail: err.Error()}
+	}
+	if want.Deadline == "" {
+		return lb.Override{State: state}, nil
+	}
+	d, err := time.ParseDuration(want.Deadline)
+	switch {
+	case err != nil || d <= 0 || d > maxDeadline:
+		return lb.Override{}, &InvalidError{Detail: fmt.Sprintf("deadline %q: write a time up to %s such as 90s, 5m or 2h", want.Deadline, "168h")}
+	case state != lb.Drain:
+		return lb.Override{}, &InvalidError{Detail: fmt.Sprintf("a deadline belongs to drain: %s takes effect at once", state)}
+	}
+	return lb.Override{State: state, Deadline: now.Add(d)}, nil
+}
+
+// known refuses a server that is not there and names those that are.
+func known(st lb.Status, id lb.RealID) error {
+	var services, servers []string
+	for _, svc := range st.Services {
+		services = append(services, svc.Name)
+		if svc.Name != id.Service {
+			continue
+		}
+		for _, r := range svc.Reals {
+			if r.Name == id.Real {
+				return nil
+			}
+			servers = append(servers, r.Name)
+		}
+	}
+	if servers != nil {
+		return fmt.Errorf("%w: service %q has no server %q: it has %s", ErrNotFound, id.Service, id.Real, strings.Join(servers, ", "))
+	}
+	return fmt.Errorf("%w: there is no service %q with servers: there are %s", ErrNotFound, id.Service, strings.Join(services, ", "))
+}
+
+func (s *Server) getPersistence(w http.ResponseWriter, r *http.Request) {
+	f, err := parseFilter(r.URL.RawQuery)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	entries, err := s.opts.Backend.Table.Persistence(r.Context(), f)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	reply(w, entriesOf(entries))
+}
+
+func (s *Server) deletePersistence(w http.ResponseWriter, r *http.Request) {
+	f, err := parseFilter(r.URL.RawQuery)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	n, err := s.opts.Backend.Table.Clear(r.Context(), f)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	s.log.InfoContext(r.Context(), "operator cleared persistence", "entries", n)
+	reply(w, api.Cleared{Entries: n})
+}
+
+func entriesOf(in []lb.PersistenceEntry) []api.Entry {
+	in = slices.Clone(in)
+	slices.SortFunc(in, func(a, b lb.PersistenceEntry) int {
+		return cmp.Or(cmp.Compare(a.Service, b.Service), a.Client.Compare(b.Client))
+	})
+	out := make([]api.Entry, len(in))
+	for i, e := range in {
+		out[i] = api.Entry{Service: e.Service, Client: e.Client.String(), Server: e.Server, IdleMS: ms(e.Idle)}
+	}
+	return out
+}
+
+func (s *Server) postPair(w http.ResponseWriter, r *http.Request) {
+	var cmd api.PairCommand
+	err := decode(r, &cmd)
+	if err == nil && cmd.Command != "takeover" && cmd.Command != "release" {
+		err = &InvalidError{Detail: fmt.Sprintf("unknown pair command %q: use takeover or release", cmd.Command)}
+	}
+	if err == nil {
+		err = s.opts.Backend.Operator.Pair(r.Context(), cmd.Command)
+	}
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	s.log.InfoContext(r.Context(), "operator pair command", "command", cmd.Command)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Server) postReload(w http.ResponseWriter, r *http.Request) {
+	if err := s.opts.Backend.Operator.Reload(r.Context()); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// postToken is for the unix socket: a stolen token must not be able to lock the
+// operator out.
+func (s *Server) postToken(w http.ResponseWriter, r *http.Request) {
+	if r.TLS != nil {
+		fail(w, http.StatusForbidden, "a new token is made on the node itself only: run lbctl passwd there")
+		return
+	}
+	text, err := s.tokens.replace()
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	s.log.InfoContext(r.Context(), "operator made a new token")
+	reply(w, api.Token{Token: text, Pin: s.opts.Pin})
+}
+
+func (s *Server) getConfig(w http.ResponseWriter, r *http.Request) {
+	yaml, revision, err := s.opts.Backend.Config.Config(r.Context())
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/yaml")
+	w.Header().Set("ETag", `"`+revision+`"`)
+	_, _ = w.Write(yaml)
+}
+
+// reply writes a JSON answer; the client's end of a broken connection knows.
+func reply(w http.ResponseWriter, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// fail writes a problem document.
+func fail(w http.ResponseWriter, status int, detail string, errs ...string) {
+	w.Header().Set("Content-Type", api.ContentProblem)
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(api.Problem{
+		Title: http.StatusText(status), Status: status, Detail: detail, Errors: errs,
+	})
+}
+
+// refuse answers with the status that the error means.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var (
+		invalid *InvalidError
+		format  *formatError
+	)
+	switch {
+	case errors.As(err, &invalid):
+		fail(w, http.StatusUnprocessableEntity, invalid.Detail, invalid.Errors...)
+	case errors.As(err, &format):
+		fail(w, format.status, format.detail)
+	case errors.Is(err, ErrNotFound):
+		fail(w, http.StatusNotFound, err.Error())
+	case errors.Is(err, ErrRefused):
+		fail(w, http.StatusConflict, err.Error())
+	default:
+		s.log.ErrorContext(r.Context(), "management request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		fail(w, http.StatusInternalServerError, err.Error())
+	}
+}

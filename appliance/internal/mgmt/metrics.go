@@ -1,0 +1,188 @@
+package mgmt
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/vosbed/vosbed/appliance/lb"
+	"github.com/vosbed/vosbed/internal/buildinfo"
+)
+
+// metrics returns the handler of /metrics, on a registry of its own.
+func (s *Server) metrics() http.Handler {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newCollector(s.opts.Backend.Status),
+	)
+	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}
+
+// collector reads one Status per scrape, so all values are of the same moment.
+type collector struct {
+	source StatusSource
+	descs  descs
+}
+
+// descs names every metric once.
+type descs struct {
+	build, role, term, peerUp, inSync, lag, lease, realTime *prometheus.Desc
+	pathUp, pathSeen, pathRejected, pingUp                  *prometheus.Desc
+	entries, entryCap, flows, flowCap, drops, dropBytes     *prometheus.Desc
+	svcConns, svcActive, svcPackets, svcBytes               *prometheus.Desc
+	srvUp, srvState, srvWeight, srvConns, srvActive         *prometheus.Desc
+	srvPackets, srvBytes, srvCheck                          *prometheus.Desc
+	conflicts, problems                                     *prometheus.Desc
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("vosbed_"+name, help, labels, nil)
+}
+
+func newCollector(source StatusSource) *collector {
+	return &collector{source, descs{
+		build:        desc("build_info", "Which build runs, always 1.", "version", "revision", "go"),
+		role:         desc("role", "1 for the node's present role.", "role"),
+		term:         desc("pair_term", "Term of the present ownership of the VIPs."),
+		peerUp:       desc("pair_peer_up", "1 if the peer is alive."),
+		inSync:       desc("pair_in_sync", "1 if the persistence table is in sync with the peer."),
+		lag:          desc("pair_replication_lag_seconds", "How far the peer's persistence table is behind."),
+		lease:        desc("pair_lease_held", "1 if the kernel may serve the VIPs."),
+		realTime:     desc("pair_real_time", "1 if the heartbeat runs with real-time priority."),
+		pathUp:       desc("heartbeat_path_up", "1 if authentic heartbeats arrive on the path.", "path"),
+		pathSeen:     desc("heartbeat_path_last_seen_seconds", "Time since the last authentic heartbeat.", "path"),
+		pathRejected: desc("heartbeat_path_rejected_total", "Heartbeats with a wrong key, replayed or malformed.", "path"),
+		pingUp:       desc("ping_node_up", "1 if the ping node answers.", "address"),
+		entries:      desc("persistence_entries", "Entries in the persistence table."),
+		entryCap:     desc("persistence_capacity", "Capacity of the persistence table."),
+		flows:        desc("flows", "Entries in the flow table."),
+		flowCap:      desc("flows_capacity", "Capacity of the flow table."),
+		drops:        desc("drops_total", "Packets dropped by the data plane.", "reason"),
+		dropBytes:    desc("drops_bytes_total", "Bytes dropped by the data plane.", "reason"),
+		svcConns:     desc("service_connections_total", "Connections and UDP flows of a virtual service.", "service"),
+		svcActive:    desc("service_active_connections", "Present connections of a virtual service.", "service"),
+		svcPackets:   desc("service_packets_total", "Packets of a virtual service.", "service", "direction"),
+		svcBytes:     desc("service_bytes_total", "Bytes of a virtual service.", "service", "direction"),
+		srvUp:        desc("server_up", "1 if the health checks of a real server pass.", "service", "server"),
+		srvState:     desc("server_state", "1 for the real server's present state.", "service", "server", "state"),
+		srvWeight:    desc("server_weight", "Configured weight.", "service", "server"),
+		srvConns:     desc("server_connections_total", "Connections and UDP flows of a real server.", "service", "server"),
+		srvActive:    desc("server_active_connections", "Present connections of a real server.", "service", "server"),
+		srvPackets:   desc("server_packets_total", "Packets of a real server.", "service", "server", "direction"),
+		srvBytes:     desc("server_bytes_total", "Bytes of a real server.", "service", "server", "direction"),
+		srvCheck:     desc("server_check_duration_seconds", "Duration of the latest health check.", "service", "server"),
+		conflicts:    desc("arp_conflicts_total", "Foreign claims to a VIP.", "vip", "mac"),
+		problems:     desc("problems", "Problems that an operator must know."),
+	}}
+}
+
+// Describe sends nothing: an unchecked collector, its labels follow the
+// configuration.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.source.Status()
+	e := emitter{ch}
+	b := buildinfo.Get()
+	e.gauge(c.descs.build, 1, b.Version, b.Revision, b.Go)
+	c.pair(e, s.Pair)
+	c.dataplane(e, s.Dataplane)
+	for _, svc := range s.Services {
+		c.service(e, svc)
+	}
+	for _, k := range s.Conflicts {
+		e.counter(c.descs.conflicts, k.Count, k.VIP.String(), k.MAC)
+	}
+	e.gauge(c.descs.problems, float64(len(s.Problems)))
+}
+
+func (c *collector) pair(e emitter, p lb.PairStatus) {
+	d := c.descs
+	for _, r := range []lb.Role{lb.Passive, lb.Active, lb.Standalone} {
+		e.flag(d.role, p.Role == r, r.String())
+	}
+	e.gauge(d.term, float64(p.Term))
+	e.flag(d.peerUp, p.PeerAlive)
+	e.flag(d.inSync, p.InSync)
+	e.gauge(d.lag, p.Lag.Seconds())
+	e.flag(d.lease, p.LeaseHeld)
+	e.flag(d.realTime, p.RealTime)
+	for _, h := range p.Paths {
+		e.flag(d.pathUp, h.Up, h.Name)
+		e.gauge(d.pathSeen, h.LastSeen.Seconds(), h.Name)
+		e.counter(d.pathRejected, h.Rejected, h.Name)
+	}
+	for _, n := range p.Pings {
+		e.flag(d.pingUp, n.Up, n.Addr.String())
+	}
+}
+
+func (c *collector) dataplane(e emitter, p lb.DataplaneStatus) {
+	d := c.descs
+	e.gauge(d.entries, float64(p.Entries))
+	e.gauge(d.entryCap, float64(p.EntryCapacity))
+	e.gauge(d.flows, float64(p.Flows))
+	e.gauge(d.flowCap, float64(p.FlowCapacity))
+	for reason, n := range p.Drops {
+		e.counter(d.drops, n.Packets, reason)
+		e.counter(d.dropBytes, n.Bytes, reason)
+	}
+}
+
+func (c *collector) service(e emitter, s lb.ServiceStatus) {
+	d := c.descs
+	e.counter(d.svcConns, s.Counters.Conns, s.Name)
+	e.gauge(d.svcActive, float64(s.Counters.ActiveConns), s.Name)
+	e.traffic(d.svcPackets, d.svcBytes, [2]lb.Counter{s.Counters.In, s.Counters.Out}, s.Name)
+	for _, r := range s.Reals {
+		c.server(e, s.Name, r)
+	}
+}
+
+func (c *collector) server(e emitter, service string, r lb.RealStatus) {
+	d := c.descs
+	e.flag(d.srvUp, r.Health.Up, service, r.Name)
+	for _, state := range []lb.ServeState{lb.Serving, lb.Draining, lb.Down, lb.Halted} {
+		e.flag(d.srvState, r.State == state, service, r.Name, state.String())
+	}
+	e.gauge(d.srvWeight, float64(r.Weight), service, r.Name)
+	e.counter(d.srvConns, r.Counters.Conns, service, r.Name)
+	e.gauge(d.srvActive, float64(r.Counters.ActiveConns), service, r.Name)
+	e.traffic(d.srvPackets, d.srvBytes, [2]lb.Counter{r.Counters.In, r.Counters.Out}, service, r.Name)
+	if !r.Health.Last.At.IsZero() {
+		e.gauge(d.srvCheck, r.Health.Last.Total.Seconds(), service, r.Name)
+	}
+}
+
+// emitter writes constant metrics.
+type emitter struct{ ch chan<- prometheus.Metric }
+
+func (e emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	e.ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (e emitter) counter(d *prometheus.Desc, v uint64, labels ...string) {
+	e.ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func (e emitter) flag(d *prometheus.Desc, on bool, labels ...string) {
+	v := 0.0
+	if on {
+		v = 1
+	}
+	e.gauge(d, v, labels...)
+}
+
+// traffic emits the counts in and out.
+func (e emitter) traffic(packets, octets *prometheus.Desc, inOut [2]lb.Counter, labels ...string) {
+	for i, direction := range []string{"in", "out"} {
+		all := append(append([]string{}, labels...), direction)
+		e.counter(packets, inOut[i].Packets, all...)
+		e.counter(octets, inOut[i].Bytes, all...)
+	}
+}

@@ -1,0 +1,195 @@
+// Package mgmt serves the management API (package api): over a unix socket, where
+// the kernel vouches for the caller, and over HTTPS with a bearer token. It turns
+// requests into calls of small interfaces and lb.Status into wire types and
+// metrics; it decides nothing about balancing.
+package mgmt
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"github.com/vosbed/vosbed/appliance/lb"
+)
+
+// StatusSource publishes the node's immutable status.
+type StatusSource interface{ Status() lb.Status }
+
+// Operator carries out what a person asks for. An error wraps [ErrNotFound] or
+// [ErrRefused], or is an [*InvalidError], where that is what happened; any other
+// error counts as the appliance's own failure.
+type Operator interface {
+	SetServer(ctx context.Context, id lb.RealID, want lb.Override) error
+	// Pair obeys "takeover" or "release".
+	Pair(ctx context.Context, command string) error
+	Reload(ctx context.Context) error
+}
+
+// Table is the persistence table. A filter's client is a plain address: the table
+// masks it as the service does.
+type Table interface {
+	Persistence(ctx context.Context, f Filter) ([]lb.PersistenceEntry, error)
+	Clear(ctx context.Context, f Filter) (int, error)
+}
+
+// ConfigSource returns the running configuration as YAML, and its revision.
+type ConfigSource interface {
+	Config(ctx context.Context) (yaml []byte, revision string, err error)
+}
+
+// Backend is everything that the API needs of the appliance; all are required.
+type Backend struct {
+	Status   StatusSource
+	Operator Operator
+	Table    Table
+	Config   ConfigSource
+}
+
+// Filter picks persistence entries; zero fields match everything.
+type Filter struct {
+	Service string
+	Client  netip.Addr
+	Server  string
+}
+
+// Errors of a Backend that are the caller's business.
+var (
+	ErrNotFound = errors.New("not found")             // answered with 404
+	ErrRefused  = errors.New("refused in this state") // answered with 409
+)
+
+// InvalidError is something the operator wrote that is wrong; answered with 422.
+type InvalidError struct {
+	Detail string
+	Errors []string // every mistake, located
+}
+
+// Error returns the detail.
+func (e *InvalidError) Error() string { return e.Detail }
+
+// Options are what a server needs from the outside.
+type Options struct {
+	Backend Backend
+	Logger  *slog.Logger
+	// TokenFile keeps the hash of the HTTPS token, mode 0600. If it is missing a
+	// token is made, and the plain text is left once in TokenFile + ".first", which
+	// the next new token (lbctl passwd) removes.
+	TokenFile string
+	// Pin of the HTTPS certificate, told with a new token.
+	Pin string
+	// Group lets members of that group use the unix socket too; 0 = only root and
+	// the daemon's own user.
+	Group int
+	Now   func() time.Time // nil = time.Now
+}
+
+// Bounds of the HTTP servers.
+const (
+	headerTimeout = 5 * time.Second
+	readTimeout   = 15 * time.Second
+	writeTimeout  = time.Minute
+	idleTimeout   = time.Minute
+	graceTimeout  = 2 * time.Second
+	maxHeader     = 16 << 10
+	maxBody       = 1 << 20
+	maxConns      = 256 // per listener
+)
+
+// Server is the management API of one node.
+type Server struct {
+	opts    Options
+	log     *slog.Logger
+	tokens  *tokens
+	logins  *limiter
+	handler http.Handler
+}
+
+// New prepares the server and reads or makes the token.
+func New(opts Options) (*Server, error) {
+	b := opts.Backend
+	if b.Status == nil || b.Operator == nil || b.Table == nil || b.Config == nil {
+		return nil, errors.New("management API: the backend is incomplete")
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	t, err := openTokens(opts.TokenFile)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{opts: opts, log: opts.Logger, tokens: t, logins: newLimiter()}
+	s.handler = s.mux()
+	return s, nil
+}
+
+// ServeUnix serves a listener made by [ListenUnix] until ctx ends.
+func (s *Server) ServeUnix(ctx context.Context, ln net.Listener) error {
+	srv := s.http(s.vouched(s.handler))
+	srv.ConnContext = withPeer
+	return s.serve(ctx, srv, ln)
+}
+
+// ServeTLS serves HTTPS on ln (plain TCP) until ctx ends.
+func (s *Server) ServeTLS(ctx context.Context, ln net.Listener, cert tls.Certificate) error {
+	srv := s.http(s.authenticated(s.handler))
+	return s.serve(ctx, srv, tls.NewListener(netutil.LimitListener(ln, maxConns), &tls.Config{
+		Certificates: []tls.Certificate{cert},
+		MinVersion:   tls.VersionTLS12,
+		NextProtos:   []string{"http/1.1"},
+	}))
+}
+
+func (s *Server) http(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           guarded(h),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// serve returns when ctx has ended and no handler runs any more, or the listener failed.
+func (s *Server) serve(ctx context.Context, srv *http.Server, ln net.Listener) error {
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(ln) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve the management API on %s: %w", ln.Addr(), err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTimeout)
+	defer cancel()
+	if err := srv.Shutdown(grace); err != nil {
+		s.log.WarnContext(ctx, "management requests were cut at shutdown", "err", err)
+		_ = srv.Close()
+	}
+	<-failed
+	return nil
+}
+
+// guarded bounds every request and hardens every answer.
+func guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next.ServeHTTP(w, r)
+	})
+}
