@@ -41,8 +41,7 @@ func source(addr netip.Addr) netip.Prefix {
 func (l *limiter) wait(addr netip.Addr, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	debt := l.sources[source(addr)].Sub(now)
-	return max(0, debt-(burst-1)*refill)
+	return max(0, l.sources[source(addr)].Add(-(burst-1)*refill).Sub(now))
 }
 
 // failed counts one failed login.

@@ -1,0 +1,482 @@
+package mgmt
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/vosbed/vosbed/appliance/api"
+	"github.com/vosbed/vosbed/appliance/lb"
+	"github.com/vosbed/vosbed/internal/devtls"
+)
+
+var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// fake is a whole backend that remembers what was asked of it.
+type fake struct {
+	mu     sync.Mutex
+	calls  []string
+	status lb.Status
+	err    error
+}
+
+func (f *fake) note(format string, args ...any) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, fmt.Sprintf(format, args...))
+	return f.err
+}
+
+func (f *fake) Status() lb.Status { return f.status }
+
+func (f *fake) SetServer(_ context.Context, id lb.RealID, want lb.Override) error {
+	return f.note("set %s %s %s", id, want.State, want.Deadline.Format(time.TimeOnly))
+}
+func (f *fake) Pair(_ context.Context, command string) error { return f.note("pair %s", command) }
+func (f *fake) Reload(context.Context) error                 { return f.note("reload") }
+func (f *fake) Clear(_ context.Context, sel Filter) (int, error) {
+	return 3, f.note("clear %v", sel)
+}
+
+func (f *fake) Persistence(_ context.Context, sel Filter) ([]lb.PersistenceEntry, error) {
+	return []lb.PersistenceEntry{
+		{Service: "b", Client: netip.MustParseAddr("10.0.0.2"), Server: "x", Idle: 1500 * time.Millisecond},
+		{Service: "a", Client: netip.MustParseAddr("10.0.0.1"), Server: "y"},
+	}, f.note("list %v", sel)
+}
+
+func (f *fake) Config(context.Context) (yaml []byte, revision string, err error) {
+	return []byte("node:\n"), "r1", f.note("config")
+}
+
+func newServer(t *testing.T, f *fake) *Server {
+	t.Helper()
+	s, err := New(Options{
+		Backend:   Backend{Status: f, Operator: f, Table: f, Config: f},
+		TokenFile: filepath.Join(t.TempDir(), "token"),
+		Pin:       "sha256//pin",
+		Now:       func() time.Time { return epoch },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// start runs serve until the test ends and waits for it.
+func start(t *testing.T, serve func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func startUnix(t *testing.T, s *Server) *api.Client {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := ListenUnix(t.Context(), path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, func(ctx context.Context) error { return s.ServeUnix(ctx, ln) })
+	c := api.NewUnix(path)
+	t.Cleanup(c.Close)
+	return c
+}
+
+func startTLS(t *testing.T, s *Server) (addr, pin string) {
+	t.Helper()
+	cert, err := devtls.Load(t.TempDir(), devtls.Names{Host: "lb1"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, func(ctx context.Context) error { return s.ServeTLS(ctx, ln, cert) })
+	return ln.Addr().String(), devtls.Pin(cert.Leaf)
+}
+
+func TestClientAgainstServer(t *testing.T) {
+	f := &fake{status: sample()}
+	c := startUnix(t, newServer(t, f))
+	ctx := t.Context()
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	ok(c.Healthz(ctx))
+	st, err := c.Status(ctx)
+	ok(err)
+	if diff := cmp.Diff(StatusOf(f.status), st, cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
+	}
+	ok(c.SetServer(ctx, "Harmonic_Traffic", "HT1", api.ServerState{State: "drain", Deadline: "5m"}))
+	ok(c.SetServer(ctx, "Harmonic_Traffic", "HT 2/x", api.ServerState{State: "halt"}))
+	ok(c.PairCommand(ctx, "takeover"))
+	ok(c.Reload(ctx))
+	entries, err := c.Persistence(ctx, api.Filter{Service: "a", Client: "::ffff:10.0.0.1"})
+	ok(err)
+	want := []api.Entry{
+		{Service: "a", Client: "10.0.0.1", Server: "y"},
+		{Service: "b", Client: "10.0.0.2", Server: "x", IdleMS: 1500},
+	}
+	if diff := cmp.Diff(want, entries); diff != "" {
+		t.Error(diff)
+	}
+	n, err := c.ClearPersistence(ctx, api.Filter{Server: "y"})
+	ok(err)
+	if n.Entries != 3 {
+		t.Errorf("cleared %d, want 3", n.Entries)
+	}
+	yaml, revision, err := c.Config(ctx)
+	ok(err)
+	if string(yaml) != "node:\n" || revision != "r1" {
+		t.Errorf("config %q revision %q", yaml, revision)
+	}
+	calls := []string{
+		"set Harmonic_Traffic/HT1 drain 12:05:00", "set Harmonic_Traffic/HT 2/x halt 00:00:00",
+		"pair takeover", "reload", "list {a 10.0.0.1 }", "clear { invalid IP y}", "config",
+	}
+	if diff := cmp.Diff(calls, f.calls); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestErrorsBecomeProblems(t *testing.T) {
+	f := &fake{status: sample()}
+	c := startUnix(t, newServer(t, f))
+	drain := func(service, server string, want api.ServerState) func(context.Context) error {
+		return func(ctx context.Context) error { return c.SetServer(ctx, service, server, want) }
+	}
+	takeover := func(ctx context.Context) error { return c.PairCommand(ctx, "takeover") }
+	tests := map[string]struct {
+		backend error
+		call    func(context.Context) error
+		status  int
+		detail  string
+	}{
+		"unknown service":  {nil, drain("x", "HT1", api.ServerState{State: "drain"}), 404, "there are Harmonic_Traffic"},
+		"unknown server":   {nil, drain("Harmonic_Traffic", "x", api.ServerState{State: "drain"}), 404, "it has HT1, HT 2/x"},
+		"unknown state":    {nil, drain("Harmonic_Traffic", "HT1", api.ServerState{State: "off"}), 422, "online, drain, halt"},
+		"bad deadline":     {nil, drain("Harmonic_Traffic", "HT1", api.ServerState{State: "drain", Deadline: "5"}), 422, "90s"},
+		"past deadline":    {nil, drain("Harmonic_Traffic", "HT1", api.ServerState{State: "drain", Deadline: "-5m"}), 422, "deadline"},
+		"halt + deadline":  {nil, drain("Harmonic_Traffic", "HT1", api.ServerState{State: "halt", Deadline: "5m"}), 422, "belongs to drain"},
+		"pair word":        {nil, func(ctx context.Context) error { return c.PairCommand(ctx, "x") }, 422, "takeover or release"},
+		"refused":          {fmt.Errorf("not in sync: %w", ErrRefused), takeover, 409, "not in sync"},
+		"own failure":      {errors.New("disk on fire"), takeover, 500, "disk on fire"},
+		"broken file":      {&InvalidError{Detail: "2 mistakes", Errors: []string{"a:1:1: x", "a:2:1: y"}}, c.Reload, 422, "2 mistakes"},
+		"not a client":     {nil, func(ctx context.Context) error { _, err := c.Persistence(ctx, api.Filter{Client: "x"}); return err }, 400, "not an IP"},
+		"backend vanished": {fmt.Errorf("%w: gone", ErrNotFound), takeover, 404, "gone"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f.err = tt.backend
+			var p *api.ProblemError
+			if err := tt.call(t.Context()); !errors.As(err, &p) {
+				t.Fatalf("got %v, want a problem", err)
+			}
+			if p.Problem.Status != tt.status || !strings.Contains(p.Problem.Detail, tt.detail) {
+				t.Errorf("got %+v, want %d and %q", p.Problem, tt.status, tt.detail)
+			}
+			var invalid *InvalidError
+			if errors.As(tt.backend, &invalid) {
+				if diff := cmp.Diff(invalid.Errors, p.Problem.Errors); diff != "" {
+					t.Error(diff)
+				}
+			}
+		})
+	}
+}
+
+// TestEveryRoute asks every row of the table without a token, with a wrong one,
+// and by a method that is not there.
+func TestEveryRoute(t *testing.T) {
+	s := newServer(t, &fake{status: sample()})
+	h := s.authenticated(s.handler)
+	token, err := s.tokens.replace()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(method, path, token string) *http.Response {
+		r := httptest.NewRequestWithContext(t.Context(), method, path, http.NoBody)
+		r.RemoteAddr = "127.0.0.1:1"
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Result() //nolint:bodyclose // a recorder's body needs no closing
+	}
+	expect := func(name string, resp *http.Response, status int) {
+		t.Helper()
+		if resp.StatusCode != status || resp.Header.Get("Content-Type") != api.ContentProblem {
+			t.Errorf("%s: got %s %s, want a problem with %d", name, resp.Status, resp.Header.Get("Content-Type"), status)
+		}
+	}
+	for _, r := range s.routes() {
+		path := strings.NewReplacer("{service}", "s", "{server}", "r").Replace(r.path)
+		if r.path == api.PathHealthz {
+			if resp := ask(r.method, path, ""); resp.StatusCode != http.StatusOK {
+				t.Errorf("healthz: %s", resp.Status)
+			}
+		} else {
+			expect("no token: "+path, ask(r.method, path, ""), http.StatusUnauthorized)
+		}
+		expect("wrong method: "+path, ask(http.MethodPatch, path, token), http.StatusMethodNotAllowed)
+	}
+	expect("unknown, no token", ask(http.MethodGet, "/x", ""), http.StatusUnauthorized)
+	expect("unknown", ask(http.MethodGet, "/x", token), http.StatusNotFound)
+	for range burst {
+		expect("wrong token", ask(http.MethodGet, api.PathStatus, token+"x"), http.StatusUnauthorized)
+	}
+	resp := ask(http.MethodGet, api.PathStatus, token)
+	expect("too many", resp, http.StatusTooManyRequests)
+	if resp.Header.Get("Retry-After") != "10" {
+		t.Errorf("Retry-After %q, want 10", resp.Header.Get("Retry-After"))
+	}
+}
+
+func TestTLSToken(t *testing.T) {
+	s := newServer(t, &fake{status: sample()})
+	addr, pin := startTLS(t, s)
+	first, err := os.ReadFile(s.opts.TokenFile + firstMark)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := func(token, pin string) *api.Client {
+		c, err := api.NewHTTPS(addr, token, pin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		return c
+	}
+	owner := client(strings.TrimSpace(string(first)), pin)
+	if _, err := owner.Status(t.Context()); err != nil {
+		t.Error(err)
+	}
+	var p *api.ProblemError
+	if _, err := owner.NewToken(t.Context()); !errors.As(err, &p) || p.Problem.Status != http.StatusForbidden {
+		t.Errorf("new token over HTTPS: %v, want 403", err)
+	}
+	fresh, err := startUnix(t, s).NewToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fresh.Pin != "sha256//pin" || len(fresh.Token) != 43 {
+		t.Errorf("got %+v", fresh)
+	}
+	if _, err := owner.Status(t.Context()); !errors.As(err, &p) || p.Problem.Status != http.StatusUnauthorized {
+		t.Errorf("old token: %v, want 401", err)
+	}
+	if _, err := client(fresh.Token, pin).Status(t.Context()); err != nil {
+		t.Errorf("new token: %v", err)
+	}
+	if _, err := os.Stat(s.opts.TokenFile + firstMark); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the first token was left on disk")
+	}
+	var u *api.UnreachableError
+	if _, err := client(fresh.Token, "").Status(t.Context()); !errors.As(err, &u) {
+		t.Errorf("self-signed certificate without a pin: %v, want it refused", err)
+	}
+	kept, err := os.ReadFile(s.opts.TokenFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(kept), fresh.Token) || !strings.HasPrefix(string(kept), hashMark) {
+		t.Error("the token file does not hold a hash alone")
+	}
+	again, err := openTokens(s.opts.TokenFile)
+	if err != nil || !again.valid(fresh.Token) {
+		t.Errorf("the token did not survive a restart: %v", err)
+	}
+}
+
+func TestOldTLSRefused(t *testing.T) {
+	addr, _ := startTLS(t, newServer(t, &fake{}))
+	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}}
+	if conn, err := d.DialContext(t.Context(), "tcp", addr); err == nil {
+		_ = conn.Close()
+		t.Error("TLS 1.1 was accepted")
+	}
+}
+
+func TestSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	stale, err := new(net.ListenConfig).Listen(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ListenUnix(t.Context(), path, 0); err == nil {
+		t.Error("took the socket of a living daemon")
+	}
+	if ul, ok := stale.(*net.UnixListener); ok {
+		ul.SetUnlinkOnClose(false)
+	}
+	_ = stale.Close()
+	ln, err := ListenUnix(t.Context(), path, 0)
+	if err != nil {
+		t.Fatalf("a dead daemon's socket was not replaced: %v", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, want 0600", info.Mode())
+	}
+	_ = ln.Close()
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the socket was left behind")
+	}
+}
+
+func TestWhoMay(t *testing.T) {
+	tests := map[string]struct {
+		peer        peer
+		self, group int
+		want        bool
+	}{
+		"root":          {peer{0, 0}, 7, 0, true},
+		"self":          {peer{7, 7}, 7, 0, true},
+		"other":         {peer{8, 8}, 7, 0, false},
+		"root's group":  {peer{8, 0}, 7, 0, false},
+		"primary group": {peer{8, 9}, 7, 9, true},
+		"other group":   {peer{1 << 30, 8}, 7, 9, false},
+	}
+	for name, tt := range tests {
+		if got := tt.peer.may(tt.self, tt.group); got != tt.want {
+			t.Errorf("%s: got %t", name, got)
+		}
+	}
+}
+
+func TestNoPeerNoAccess(t *testing.T) {
+	s := newServer(t, &fake{})
+	w := httptest.NewRecorder()
+	s.vouched(s.handler).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, api.PathHealthz, http.NoBody))
+	if w.Code != http.StatusForbidden {
+		t.Errorf("got %d, want 403", w.Code)
+	}
+}
+
+func TestLimiter(t *testing.T) {
+	l, now := newLimiter(), epoch
+	a, b := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")
+	for range burst {
+		if l.wait(a, now) != 0 {
+			t.Fatal("limited too early")
+		}
+		l.failed(a, now)
+	}
+	if l.wait(b, now) != refill {
+		t.Errorf("same /64: wait %v, want %v", l.wait(b, now), refill)
+	}
+	if l.wait(a, now.Add(refill)) != 0 {
+		t.Error("still limited after a refill")
+	}
+	if l.wait(netip.MustParseAddr("2001:db8:1::1"), now) != 0 {
+		t.Error("another /64 is limited")
+	}
+	for i := range 3 * maxSources {
+		l.failed(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
+	}
+	if len(l.sources) > maxSources {
+		t.Errorf("the table grew to %d", len(l.sources))
+	}
+	if l.wait(a, now) == 0 {
+		t.Error("the worst source was forgotten before the others")
+	}
+}
+
+func TestBodyBounds(t *testing.T) {
+	s := newServer(t, &fake{status: sample()})
+	tests := map[string]struct {
+		kind, body string
+		status     int
+		detail     string
+	}{
+		"not JSON":      {"text/plain", "x", 415, "JSON"},
+		"too long":      {"application/json", `{"command":"` + strings.Repeat("x", maxBody), 413, "longer"},
+		"unknown field": {"application/json", "{\"command\":\"release\",\n  \"fast\":true}", 400, `body:2:14: unknown field "fast"`},
+		"wrong type":    {"application/json", `{"command":1}`, 400, "body:1:"},
+		"two values":    {"application/json", `{"command":"release"}{}`, 400, "something after"},
+		"nothing":       {"application/json", "", 400, "EOF"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, api.PathPair, strings.NewReader(tt.body))
+			r.Header.Set("Content-Type", tt.kind)
+			w := httptest.NewRecorder()
+			guarded(s.handler).ServeHTTP(w, r)
+			body, _ := io.ReadAll(w.Body)
+			if w.Code != tt.status || !strings.Contains(strings.ReplaceAll(string(body), `\"`, `"`), tt.detail) {
+				t.Errorf("got %d %s, want %d %q", w.Code, body, tt.status, tt.detail)
+			}
+			if w.Header().Get("X-Content-Type-Options") != "nosniff" {
+				t.Error("security headers are missing")
+			}
+		})
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{`{"state":"drain","deadline":"5m"}`, `{"state":1}`, `{`, `{} {}`, "\n\n{\"x\":1}", `null`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var want api.ServerState
+		err := decodeJSON(data, &want)
+		var bad *formatError
+		if err != nil && (!errors.As(err, &bad) || !strings.HasPrefix(bad.detail, "body:")) {
+			t.Fatalf("not located: %v", err)
+		}
+		if err != nil {
+			return
+		}
+		over, err := override(want, epoch)
+		if err == nil && !over.Deadline.IsZero() && (over.State != lb.Drain || !over.Deadline.After(epoch)) {
+			t.Fatalf("accepted %+v as %+v", want, over)
+		}
+	})
+}
+
+func FuzzFilter(f *testing.F) {
+	for _, s := range []string{"", "service=a&client=10.0.0.1", "client=fe80::1%25eth0", "a=b", "service=", "%zz"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		sel, err := parseFilter(query)
+		if err != nil && sel != (Filter{}) {
+			t.Fatalf("a refused query left %+v", sel)
+		}
+		if sel.Client.Zone() != "" || sel.Client.Is4In6() {
+			t.Fatalf("client %v is not canonical", sel.Client)
+		}
+	})
+}
