@@ -121,7 +121,15 @@ func fixOf(c lb.ARPConflict) string {
 			"or, if it is a real server, solve the ARP problem there (guide 8.2).", c.MAC, c.VIP)
 	}
 	return fmt.Sprintf("On %s (MAC %s), Linux: %s. Windows: the three steps of guide 8.2.1 (loopback adapter with %s, weak host receive and send).",
-		c.Server, c.MAC, linuxFix(c.VIP), vipOnLoopback(c.VIP))
+		c.Server, c.MAC, linuxFix(c.VIP), windowsAddr(c.VIP))
+}
+
+// windowsAddr is the address as guide 8.2.1 has it on the loopback adapter.
+func windowsAddr(vip netip.Addr) string {
+	if vip.Is4() {
+		return vip.String() + "/255.255.255.255"
+	}
+	return vip.String() + " and the network's prefix length"
 }
 
 func linuxFix(vip netip.Addr) string {

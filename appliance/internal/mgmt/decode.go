@@ -43,7 +43,7 @@ func decodeJSON(data []byte, out any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(out); err != nil {
-		return located(data, at(err, d.InputOffset()), strings.TrimPrefix(err.Error(), "json: "))
+		return located(data, at(data, err, d.InputOffset()), strings.TrimPrefix(err.Error(), "json: "))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return located(data, d.InputOffset(), "there is something after the JSON value")
@@ -51,8 +51,8 @@ func decodeJSON(data []byte, out any) error {
 	return nil
 }
 
-// at returns the best known place of a JSON error.
-func at(err error, offset int64) int64 {
+// at returns the best known place of a JSON error; offset is where reading ended.
+func at(data []byte, err error, offset int64) int64 {
 	var (
 		syntax *json.SyntaxError
 		kind   *json.UnmarshalTypeError
@@ -62,6 +62,9 @@ func at(err error, offset int64) int64 {
 		return syntax.Offset
 	case errors.As(err, &kind):
 		return kind.Offset
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return max(0, int64(bytes.LastIndex(data[:min(offset, int64(len(data)))], []byte(name))))
 	}
 	return offset
 }

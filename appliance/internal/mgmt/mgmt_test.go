@@ -423,7 +423,7 @@ func TestBodyBounds(t *testing.T) {
 	}{
 		"not JSON":      {"text/plain", "x", 415, "JSON"},
 		"too long":      {"application/json", `{"command":"` + strings.Repeat("x", maxBody), 413, "longer"},
-		"unknown field": {"application/json", "{\"command\":\"release\",\n  \"fast\":true}", 400, `body:2:14: unknown field "fast"`},
+		"unknown field": {"application/json", "{\"command\":\"release\",\n  \"fast\":true}", 400, `body:2:3: unknown field "fast"`},
 		"wrong type":    {"application/json", `{"command":1}`, 400, "body:1:"},
 		"two values":    {"application/json", `{"command":"release"}{}`, 400, "something after"},
 		"nothing":       {"application/json", "", 400, "EOF"},
