@@ -12,6 +12,9 @@ const (
 	// MetricStaleFrames counts probe packets that the old node's MAC carried
 	// after takeover; the harness takes it from the capture.
 	MetricStaleFrames = "stale_frames"
+	// SortCarrier is the Sort of a Frame that says which node's MAC carries the
+	// packets to a VIP from now on; the other sorts are claims.
+	SortCarrier = "carrier"
 	// SuffixStall ends the name of Samples that are stalls of a stream in
 	// milliseconds; their T is the end of the stall.
 	SuffixStall = "_stall_ms"

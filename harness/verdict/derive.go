@@ -252,33 +252,41 @@ func byNumber(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// ownership derives from the claims seen on the segment, per fault that hit the
-// owner of a VIP: takeover_ms, the time until another node claimed the VIP, and
-// stale_claims, how often the failed node claimed it after that.
+// ownership derives from what was seen on the segment, per fault that hit the
+// owner of a VIP: takeover_ms, the time until another node claimed the VIP or
+// carried its packets; stale_claims, how often the failed node claimed it after
+// that; stale_frames, how often it carried packets again.
 func (h *facts) ownership(m Metrics) {
 	for _, w := range h.faults {
 		if !h.owned(w) {
 			continue
 		}
-		taken := time.Duration(-1)
-		stale, at := 0, w.at
+		taken := false
+		count := map[string]int{"stale_claims": 0, observe.MetricStaleFrames: 0}
+		at := map[string]int{"stale_claims": w.at, observe.MetricStaleFrames: w.at}
 		for _, f := range h.frames {
-			if f.t < w.from || f.t > w.to || f.v.Node == "" {
+			if f.t < w.from || f.t > w.until() || f.v.Node == "" {
 				continue
 			}
+			name := "stale_claims"
+			if f.v.Sort == observe.SortCarrier {
+				name = observe.MetricStaleFrames
+			}
 			switch {
-			case f.v.Node != w.fault.Target && taken < 0:
-				taken = f.t
+			case f.v.Node != w.fault.Target && !taken:
+				taken = true
 				d := m.at("takeover_ms", w.labels())
 				d.unit = "ms"
 				d.add(milliseconds(f.t-w.from), f.at)
-			case f.v.Node == w.fault.Target && taken >= 0:
-				stale++
-				at = f.at
+			case f.v.Node == w.fault.Target && taken:
+				count[name]++
+				at[name] = f.at
 			}
 		}
-		if taken >= 0 {
-			m.at("stale_claims", w.labels()).add(float64(stale), at)
+		for name, n := range count {
+			if taken {
+				m.at(name, w.labels()).add(float64(n), at[name])
+			}
 		}
 	}
 }

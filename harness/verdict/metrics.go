@@ -296,3 +296,26 @@ func (h *facts) samples(m Metrics) {
 		d.add(s.v.Value, s.at)
 	}
 }
+
+// Value is one value of a metric with its labels.
+type Value struct {
+	Labels map[string]string
+	Value  float64
+}
+
+// Values returns the single values of a metric, by labels and then in the order
+// they were observed.
+func (m Metrics) Values(name string) []Value {
+	mt := m.all[name]
+	if mt == nil {
+		return nil
+	}
+	var out []Value
+	for _, k := range slices.Sorted(maps.Keys(mt.series)) {
+		d := mt.series[k]
+		for _, p := range d.points {
+			out = append(out, Value{d.labels, p.v})
+		}
+	}
+	return out
+}

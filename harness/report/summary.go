@@ -1,0 +1,94 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/vosbed/vosbed/harness/verdict"
+)
+
+// sign is how a verdict looks: an icon, a word and a colour, so that no one of
+// them is needed alone.
+type sign struct{ Icon, Word, ANSI, Class string }
+
+func signOf(v verdict.Verdict) sign {
+	switch v {
+	case verdict.Pass:
+		return sign{"✔", "pass", "32", "pass"}
+	case verdict.Fail:
+		return sign{"✘", "fail", "31", "fail"}
+	case verdict.Inconclusive:
+		return sign{"≈", "inconclusive", "33", "inconclusive"}
+	case verdict.Broken:
+		return sign{"⚡", "broken", "35", "broken"}
+	}
+	return sign{"?", string(v), "35", "broken"}
+}
+
+// Summary writes what a person at a terminal wants to know: each expectation
+// with what was observed and its limit, the evidence of those that do not pass,
+// and the verdict. Lines are aligned for up to about 100 columns.
+func Summary(w io.Writer, r Result, colour bool) error {
+	p := printer{colour: colour}
+	name, observed := 0, 0
+	for _, e := range r.Expectations {
+		name = max(name, utf8.RuneCountInString(e.Name))
+		observed = max(observed, utf8.RuneCountInString(e.Observed))
+	}
+	name, observed = min(name, 46), min(observed, 26)
+	for _, e := range r.Expectations {
+		s := signOf(e.Verdict)
+		fmt.Fprintf(&p.out, "  %s %s  %s  %s\n", p.paint(s.Icon, s.ANSI), pad(e.Name, name), pad(e.Observed, observed), p.paint(e.Limit, "2"))
+		if e.Verdict != verdict.Pass {
+			fmt.Fprintf(&p.out, "      %s\n", p.paint(s.Word+": "+e.Evidence, s.ANSI))
+		}
+	}
+	for _, b := range r.Broken {
+		fmt.Fprintf(&p.out, "  %s %s\n", p.paint("⚡", "35"), b)
+	}
+	s := signOf(r.Verdict)
+	fmt.Fprintf(&p.out, "\n  %s %s: %s  %s\n", p.paint(s.Icon, s.ANSI), r.Scenario, p.paint(strings.ToUpper(s.Word), "1;"+s.ANSI), p.paint(counts(r), "2"))
+	_, err := w.Write(p.out.Bytes())
+	return err
+}
+
+// counts says how many expectations have which verdict, and how long it took.
+func counts(r Result) string {
+	n := map[verdict.Verdict]int{}
+	for _, e := range r.Expectations {
+		n[e.Verdict]++
+	}
+	var parts []string
+	for _, v := range []verdict.Verdict{verdict.Pass, verdict.Fail, verdict.Broken, verdict.Inconclusive} {
+		if n[v] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[v], signOf(v).Word))
+		}
+	}
+	parts = append(parts, "in "+r.Duration().Round(100*time.Millisecond).String())
+	return strings.Join(parts, ", ")
+}
+
+type printer struct {
+	out    bytes.Buffer
+	colour bool
+}
+
+func (p *printer) paint(text, ansi string) string {
+	if !p.colour || text == "" {
+		return text
+	}
+	return "\x1b[" + ansi + "m" + text + "\x1b[0m"
+}
+
+// pad fills or cuts a text to a width in characters.
+func pad(text string, width int) string {
+	n := utf8.RuneCountInString(text)
+	if n > width {
+		return string([]rune(text)[:width-1]) + "…"
+	}
+	return text + strings.Repeat(" ", width-n)
+}
