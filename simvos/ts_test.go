@@ -1,0 +1,115 @@
+package simvos_test
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/vosbed/vosbed/simvos/control"
+	"github.com/vosbed/vosbed/simvos/internal/mpegts"
+)
+
+// readTS reads datagrams for so long and returns the markers in them; it
+// checks continuity and that only whole packets come.
+func readTS(t *testing.T, conn net.Conn, d time.Duration) []control.Marker {
+	t.Helper()
+	must(t, conn.SetReadDeadline(time.Now().Add(d)))
+	var c mpegts.Continuity
+	var markers []control.Marker
+	buf := make([]byte, 2000)
+	for {
+		n, err := conn.Read(buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return markers
+		}
+		must(t, err)
+		if n == 0 || n%control.TSPacketSize != 0 {
+			t.Fatalf("a datagram of %d bytes", n)
+		}
+		for b := buf[:n]; len(b) > 0; b = b[control.TSPacketSize:] {
+			missing, ok := c.Packet(b[:control.TSPacketSize])
+			if !ok || missing != 0 {
+				t.Fatalf("%d packets are missing (valid: %t)", missing, ok)
+			}
+			if m, ok := control.MarkerInTS(b[:control.TSPacketSize]); ok {
+				markers = append(markers, m)
+			}
+		}
+	}
+}
+
+func TestTransportStreamOverUDP(t *testing.T) {
+	l := newLab(t, nil)
+	for _, to := range []netip.Addr{vip, vip6} {
+		conn := l.dial(t, "udp", to, 61001)
+		_, err := conn.Write([]byte("TS"))
+		must(t, err)
+		w := &watcher{markers: readTS(t, conn, 1500*time.Millisecond)}
+		if w.count() < 20 {
+			t.Errorf("%s: %d markers in 1.5 s, want about 27 or more", to, w.count())
+		}
+		w.unbroken(t, 115)
+	}
+	conn := l.dial(t, "udp", vip, 61001)
+	_, err := conn.Write([]byte("hello"))
+	must(t, err)
+	if m := readTS(t, conn, 600*time.Millisecond); len(m) != 0 {
+		t.Errorf("a datagram that asks for nothing got %d markers", len(m))
+	}
+	c := l.status(t).Client(clientIP, control.ServiceTSUDP)
+	if c.Sessions != 1 || c.Active != 1 || c.Stray != 1 || c.SentPackets == 0 {
+		t.Errorf("ledger %+v, want one session and one stray request", c)
+	}
+}
+
+func TestMediaDead(t *testing.T) {
+	l := newLab(t, nil)
+	conn := l.dial(t, "udp", vip, 61001)
+	_, err := conn.Write([]byte("TS"))
+	must(t, err)
+	if len(readTS(t, conn, time.Second)) == 0 {
+		t.Fatal("no stream to begin with")
+	}
+	l.fault(t, control.Fault{Kind: control.MediaDead})
+	readTS(t, conn, 100*time.Millisecond) // what was under way
+	if m := readTS(t, conn, 500*time.Millisecond); len(m) != 0 {
+		t.Errorf("a dead stream sent %d markers", len(m))
+	}
+	if got, err := get(t.Context(), l.web(t), "GET", "https://192.168.94.110:8443/admin/status", ""); err != nil || got.body != "Healthy" {
+		t.Errorf("status %+v, error %v, want Healthy", got, err)
+	}
+	must(t, l.control.ClearFaults(t.Context()))
+	if len(readTS(t, conn, time.Second)) == 0 {
+		t.Error("the stream does not come back")
+	}
+}
+
+func TestTransportStreamIngest(t *testing.T) {
+	l := newLab(t, nil)
+	conn := l.dial(t, "udp", vip, 61002)
+	packet := func(cc byte) []byte {
+		p := make([]byte, control.TSPacketSize)
+		p[0], p[1], p[2], p[3] = 0x47, 0x01, 0x00, 0x10|cc&0x0f
+		return p
+	}
+	for cc := range byte(30) {
+		if cc == 10 || cc == 11 || cc == 12 {
+			continue
+		}
+		b := packet(cc)
+		if cc == 20 { // in RTP
+			b = append([]byte{0x80, 33, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1}, b...)
+		}
+		_, err := conn.Write(b)
+		must(t, err)
+	}
+	_, err := conn.Write([]byte("no transport stream"))
+	must(t, err)
+	want := control.Counters{Sessions: 1, Active: 1, ReceivedPackets: 27, ReceivedBytes: 27 * 188, Lost: 3, Stray: 1}
+	eventually(t, 5*time.Second, "the ledger to count", func() bool {
+		return l.status(t).Client(clientIP, control.ServiceTSIngest) == want
+	})
+}
