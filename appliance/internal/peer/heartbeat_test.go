@@ -15,11 +15,11 @@ import (
 
 func secret(c byte) []byte { return bytes.Repeat([]byte{c}, peer.MinSecret) }
 
-func codec(t testing.TB, node string, key byte) *peer.Codec {
-	t.Helper()
+func codec(tb testing.TB, node string, key byte) *peer.Codec {
+	tb.Helper()
 	c, err := peer.NewCodec(secret(key), node, 2)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }

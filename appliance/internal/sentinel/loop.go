@@ -1,0 +1,300 @@
+package sentinel
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vosbed/vosbed/appliance/internal/ha"
+	"github.com/vosbed/vosbed/appliance/internal/peer"
+	"github.com/vosbed/vosbed/appliance/internal/vip"
+	"github.com/vosbed/vosbed/appliance/lb"
+)
+
+// Leaser is the deadline up to which the kernel may serve: nanoseconds of
+// CLOCK_MONOTONIC, 0 = not held, MaxUint64 = not needed.
+type Leaser interface {
+	Renew(deadline uint64)
+	Deadline() uint64
+}
+
+// reportEvery is the period of state reports without a change.
+const reportEvery = time.Second
+
+// loop is the sentinel's one thread. Everything below runs on it.
+type loop struct {
+	conn      int
+	wake      int // eventfd of the carrier goroutine
+	openLease func(dir string) (Leaser, error)
+	realTime  error
+
+	cfg     Config
+	machine *ha.Machine // nil before the first configure
+	codec   *peer.Codec
+	paths   []*peer.Path
+	greeted []time.Duration // when a greeting last left, per path
+	reject  []uint64
+	vips    *vip.Actuator
+	prober  *prober
+	carrier *carrier
+	lease   Leaser
+
+	since      time.Time // of the role
+	role       lb.Role
+	progress   uint64
+	progressAt time.Duration
+	stalled    bool
+	nextProbe  time.Duration
+	nextReport time.Duration
+	refused    string
+
+	fds  []unix.PollFd
+	buf  []byte
+	beat [peer.HeartbeatLen]byte
+}
+
+// now is CLOCK_MONOTONIC, the clock of the lease.
+func now() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		panic("no monotonic clock: " + err.Error())
+	}
+	return time.Duration(ts.Nano())
+}
+
+// errEnd says that the main daemon is gone.
+var errEnd = errors.New("the main daemon is gone")
+
+// run turns until the main daemon is gone.
+func (l *loop) run() error {
+	for {
+		if err := l.wait(); err != nil {
+			return err
+		}
+		err := l.turn()
+		if errors.Is(err, errEnd) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// wait polls everything until the next time that matters.
+func (l *loop) wait() error {
+	l.fds = append(l.fds[:0], pollIn(l.conn), pollIn(l.wake))
+	for _, p := range l.paths {
+		if p != nil {
+			l.fds = append(l.fds, pollIn(p.Fd()))
+		}
+	}
+	if l.prober != nil {
+		l.fds = append(l.fds, pollIn(l.prober.fd4), pollIn(l.prober.fd6))
+	}
+	pause := max(0, l.next()-now())
+	ts := unix.NsecToTimespec(int64(min(pause, time.Second)))
+	_, err := unix.Ppoll(l.fds, &ts, nil)
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return fmt.Errorf("poll: %w", err)
+	}
+	return nil
+}
+
+func pollIn(fd int) unix.PollFd { return unix.PollFd{Fd: int32(fd), Events: unix.POLLIN} }
+
+func (l *loop) next() time.Duration {
+	if l.machine == nil {
+		return ha.Forever
+	}
+	at := min(l.machine.Wake(), l.nextReport, l.vips.NextAnnouncement())
+	if l.prober != nil {
+		at = min(at, l.nextProbe)
+	}
+	if l.cfg.Cluster.Paired && !l.stalled {
+		at = min(at, l.progressAt+l.cfg.stallTimeout())
+	}
+	return at
+}
+
+// turn handles all that has happened: sockets first, so that time is judged with
+// everything known.
+func (l *loop) turn() error {
+	if err := l.readMain(); err != nil {
+		return err
+	}
+	if l.machine == nil {
+		return nil
+	}
+	for i, p := range l.paths {
+		if p != nil {
+			l.readPath(i)
+		}
+	}
+	l.readPings()
+	l.readCarrier()
+	l.checkMain()
+	t := now()
+	if t >= l.machine.Wake() {
+		l.step(ha.Tick{}, t)
+	}
+	l.probe(t)
+	l.try("announce", l.vips.Fire(t))
+	if t >= l.nextReport {
+		l.report(t)
+	}
+	return nil
+}
+
+func (l *loop) readPath(i int) {
+	for {
+		n, foreign, err := l.paths[i].Recv(l.buf)
+		switch {
+		case errors.Is(err, peer.ErrEmpty):
+			return
+		case err != nil:
+			continue // an ICMP error of an earlier send; the next call is empty
+		case foreign:
+			l.reject[i]++
+			continue
+		}
+		l.open(i, l.buf[:n])
+	}
+}
+
+func (l *loop) open(i int, packet []byte) {
+	o, err := l.codec.Open(packet, i)
+	switch {
+	case errors.Is(err, peer.ErrStale):
+		l.greet(i, packet)
+		return
+	case err != nil:
+		l.reject[i]++
+		return
+	}
+	t := now()
+	l.step(ha.Heartbeat{Path: i, Peer: o.State, Old: o.Old}, t)
+	if o.First {
+		l.greeted[i] = 0
+		l.greet(i, packet)
+	}
+}
+
+// greet answers a peer that does not know this process yet, at once but not more
+// often than a quarter of the heartbeat period: recorded packets cannot be told
+// from a new peer's first ones.
+func (l *loop) greet(i int, packet []byte) {
+	t := now()
+	if l.stalled || t-l.greeted[i] < l.cfg.Cluster.Timers.Heartbeat/4 {
+		return
+	}
+	l.greeted[i] = t
+	_ = l.paths[i].Send(l.codec.Greet(l.beat[:], l.machine.State(t), packet))
+}
+
+func (l *loop) readPings() {
+	if l.prober == nil {
+		return
+	}
+	for _, fd := range [...]int{l.prober.fd4, l.prober.fd6} {
+		if fd < 0 {
+			continue
+		}
+		for {
+			addr, ok := l.prober.recv(fd, l.buf)
+			if !ok {
+				break
+			}
+			l.step(ha.PingResult{Addr: addr, OK: true}, now())
+		}
+	}
+}
+
+func (l *loop) readCarrier() {
+	var b [8]byte
+	if _, err := unix.Read(l.wake, b[:]); err == nil && l.carrier != nil {
+		l.step(ha.ServiceLink{Up: l.carrier.up.Load()}, now())
+	}
+}
+
+func (l *loop) probe(t time.Duration) {
+	if l.prober == nil || t < l.nextProbe {
+		return
+	}
+	l.nextProbe = max(l.nextProbe, t-l.cfg.Cluster.Timers.Heartbeat/2) + l.cfg.Cluster.Timers.Heartbeat
+	l.prober.probe()
+}
+
+// checkMain falls silent when the main daemon makes no progress.
+func (l *loop) checkMain() {
+	t := now()
+	late := t-l.progressAt >= l.cfg.stallTimeout()
+	if !l.cfg.Cluster.Paired || late == l.stalled {
+		return
+	}
+	if l.stalled = late; late {
+		l.step(ha.MainStalled{}, t)
+		return
+	}
+	l.step(ha.MainAlive{}, t)
+}
+
+// step feeds the machine and does what it says, in order.
+func (l *loop) step(e ha.Event, t time.Duration) {
+	l.do(l.machine.Step(e, t), t)
+}
+
+func (l *loop) do(actions []ha.Action, t time.Duration) {
+	for _, a := range actions {
+		l.act(a, t)
+	}
+}
+
+func (l *loop) act(a ha.Action, t time.Duration) {
+	switch a.Do {
+	case ha.SendHeartbeat:
+		l.send(a.State)
+	case ha.RenewLease:
+		l.renew(a.Deadline)
+	case ha.DropLease:
+		l.renew(0)
+	case ha.TakeVIPs:
+		l.try("take the virtual addresses", l.vips.Take())
+	case ha.ReleaseVIPs:
+		l.try("release the virtual addresses", l.vips.Release())
+	case ha.Announce:
+		l.try("announce the virtual addresses", l.vips.Announce(t))
+	case ha.Log:
+		l.note(a.Reason, nil)
+	case ha.Refuse:
+		l.refused = a.Reason
+	case ha.StateChanged:
+		l.report(t)
+	}
+}
+
+func (l *loop) send(s ha.State) {
+	if l.codec == nil {
+		return
+	}
+	b := l.codec.Seal(l.beat[:], s)
+	for _, p := range l.paths {
+		if p != nil {
+			_ = p.Send(b) // a path that cannot send is a silent path: the peer judges
+		}
+	}
+}
+
+func (l *loop) renew(deadline time.Duration) {
+	if l.lease == nil {
+		return
+	}
+	if deadline == ha.Forever {
+		l.lease.Renew(math.MaxUint64)
+		return
+	}
+	l.lease.Renew(uint64(deadline))
+}

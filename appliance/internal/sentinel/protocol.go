@@ -1,0 +1,89 @@
+package sentinel
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/vosbed/vosbed/appliance/internal/plan"
+	"github.com/vosbed/vosbed/appliance/lb"
+)
+
+// Config is all that the sentinel needs to know; each one replaces the last.
+type Config struct {
+	Node    lb.Node
+	Cluster lb.Cluster
+	// Secret is the content of Cluster.SecretFile; it travels over the socket only.
+	Secret []byte
+	VIPs   []plan.VIP
+	// LeaseDir is where the data plane has pinned its lease; empty = no lease.
+	LeaseDir string
+	// StallTimeout: the main daemon's longest pause; 0 = max(2 s, 5 Dead).
+	StallTimeout time.Duration
+}
+
+func (c *Config) stallTimeout() time.Duration {
+	if c.StallTimeout > 0 {
+		return c.StallTimeout
+	}
+	return max(2*time.Second, 5*c.Cluster.Timers.Dead)
+}
+
+// Command is an operator's command.
+type Command string
+
+// Commands. TakeOver gets the addresses from the peer, Release hands them to it.
+const (
+	TakeOver Command = "takeover"
+	Release  Command = "release"
+)
+
+// maxMessage bounds one message in bytes.
+const maxMessage = 128 << 10
+
+// message is one datagram on the socket; exactly one field is set.
+type message struct {
+	Configure *Config        `json:"configure,omitempty"`
+	Progress  uint64         `json:"progress,omitempty"`
+	Synced    *bool          `json:"synced,omitempty"`
+	Command   *order         `json:"command,omitempty"`
+	State     *lb.PairStatus `json:"state,omitempty"`
+	Reply     *reply         `json:"reply,omitempty"`
+	Note      *note          `json:"note,omitempty"`
+}
+
+type order struct {
+	ID   uint64
+	Verb Command
+}
+
+// reply answers an order; Refused is empty when it was accepted.
+type reply struct {
+	ID      uint64
+	Refused string
+}
+
+// note is a decision or a failure, for the main daemon's log.
+type note struct {
+	Text string
+	Err  string
+}
+
+func encode(m message) ([]byte, error) {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode a sentinel message: %w", err)
+	}
+	if len(b) > maxMessage {
+		return nil, fmt.Errorf("sentinel message of %d bytes is longer than %d: configure fewer addresses", len(b), maxMessage)
+	}
+	return b, nil
+}
+
+func decode(b []byte) (message, error) {
+	var m message
+	if err := json.Unmarshal(b, &m); err != nil {
+		return m, fmt.Errorf("decode a sentinel message: %w", err)
+	}
+	return m, nil
+}
