@@ -1,0 +1,63 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/vosbed/vosbed/appliance/internal/dataplane"
+	"github.com/vosbed/vosbed/appliance/internal/dataplane/ebpf"
+	"github.com/vosbed/vosbed/appliance/internal/dataplane/memory"
+)
+
+// engine is a layer-4 engine with the faces that the appliance uses. A face that
+// the engine lacks is nil.
+type engine struct {
+	dataplane.Plane
+	entries   dataplane.Entries
+	stream    dataplane.Stream
+	conflicts dataplane.Conflicts
+	run       func(context.Context) error
+}
+
+// openEngine chooses by Options.Dataplane.
+func openEngine(o Options) (engine, error) {
+	plane, err := newPlane(o)
+	if err != nil {
+		return engine{}, err
+	}
+	e := engine{Plane: plane, run: func(context.Context) error { return nil }}
+	e.entries, _ = plane.(dataplane.Entries)
+	e.stream, _ = plane.(dataplane.Stream)
+	e.conflicts, _ = plane.(dataplane.Conflicts)
+	if r, ok := plane.(interface{ Run(context.Context) error }); ok {
+		e.run = r.Run
+	}
+	return e, nil
+}
+
+func newPlane(o Options) (dataplane.Plane, error) {
+	switch o.Dataplane {
+	case "memory":
+		return memory.New(memory.Options{Now: time.Now}), nil
+	case "auto", "tcx", "clsact":
+		plane, err := ebpf.New(ebpf.Options{
+			PinDir: o.BPFFS, Attach: ebpf.Attach(o.Dataplane), Logger: o.Logger,
+		})
+		if errors.Is(err, os.ErrPermission) {
+			return nil, fmt.Errorf("load the eBPF data plane (run as root, or with CAP_BPF and CAP_NET_ADMIN): %w", err)
+		}
+		return plane, err
+	}
+	return nil, fmt.Errorf("unknown data plane %q: use one of %v", o.Dataplane, Engines())
+}
+
+// describe asks the engine who it is; the answer may change after the first Set.
+func (e engine) describe() (name, why string) {
+	if d, ok := e.Plane.(dataplane.Declarer); ok {
+		return d.Engine()
+	}
+	return "unknown", ""
+}

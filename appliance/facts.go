@@ -1,0 +1,73 @@
+package appliance
+
+import (
+	"sync"
+	"time"
+
+	"github.com/vosbed/vosbed/appliance/internal/override"
+	"github.com/vosbed/vosbed/appliance/internal/plan"
+	"github.com/vosbed/vosbed/appliance/lb"
+)
+
+// facts gathers the inputs of a plan from their sources. Safe for concurrent use.
+type facts struct {
+	overrides *override.Store
+	health    func() map[lb.RealID]lb.Health
+
+	mu       sync.Mutex
+	config   lb.Config
+	revision string
+	links    []plan.Link
+}
+
+func (f *facts) setConfig(c lb.Config, revision string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.config, f.revision = c, revision
+}
+
+func (f *facts) setLinks(l []plan.Link) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.links = l
+}
+
+func (f *facts) current() (lb.Config, string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.config, f.revision
+}
+
+// inputs is a consistent snapshot for one pass of the loop.
+func (f *facts) inputs() plan.Inputs {
+	f.mu.Lock()
+	config, links := f.config, f.links
+	f.mu.Unlock()
+	known := map[lb.RealID]bool{}
+	for id, h := range f.health() {
+		// A server without a verdict is not known yet, rather than down.
+		if !h.Since.IsZero() {
+			known[id] = h.Up
+		}
+	}
+	return plan.Inputs{
+		Config: config, Links: links, Health: known,
+		Overrides: f.overrides.All(), Now: time.Now(),
+	}
+}
+
+// has reports whether the running configuration has that real server.
+func (f *facts) has(id lb.RealID) bool {
+	config, _ := f.current()
+	for _, svc := range config.Services {
+		if svc.Name != id.Service {
+			continue
+		}
+		for _, r := range svc.Reals {
+			if r.Name == id.Real {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,65 @@
+package appliance
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+)
+
+// Options are what an appliance needs from the outside. The zero value of a field
+// means its default.
+type Options struct {
+	// ConfigFile is the YAML configuration.
+	ConfigFile string
+	// StateDir keeps what must survive a restart: certificate, token hash, operator
+	// overrides, configuration history. Made with mode 0700.
+	StateDir string
+	// Socket is the unix socket of the management API.
+	Socket string
+	// BPFFS is a directory on a bpffs that belongs to the node: the kernel state in
+	// it outlives the daemon. Empty = nothing outlives the daemon.
+	BPFFS string
+	// Dataplane is auto, tcx, clsact or memory (a model that forwards nothing).
+	Dataplane string
+	Logger    *slog.Logger
+}
+
+// Engines lists the values of Options.Dataplane.
+func Engines() []string { return []string{"auto", "tcx", "clsact", "memory"} }
+
+func (o Options) withDefaults() Options {
+	if o.StateDir == "" {
+		o.StateDir = "/var/lib/vosbed"
+	}
+	if o.Socket == "" {
+		o.Socket = "/run/vosbed/lbd.sock"
+	}
+	if o.Dataplane == "" {
+		o.Dataplane = "auto"
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func (o Options) prepare() error {
+	if o.ConfigFile == "" {
+		return errors.New("no configuration file: name one with --config")
+	}
+	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(o.Socket), 0o755); err != nil {
+		return fmt.Errorf("make the socket's directory: %w", err)
+	}
+	if o.BPFFS == "" {
+		return nil
+	}
+	if err := os.MkdirAll(o.BPFFS, 0o700); err != nil {
+		return fmt.Errorf("make the bpffs directory: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/vosbed/vosbed/appliance/internal/plan"
+	"github.com/vosbed/vosbed/appliance/internal/sentinel"
+	"github.com/vosbed/vosbed/appliance/lb"
+)
+
+// Bounds of a pairing secret in bytes.
+const (
+	leastSecret = 32
+	mostSecret  = 4096
+)
+
+// pair joins the sentinel (who owns the VIPs) and the replication of persistence
+// entries to the rest of the appliance.
+type pair struct {
+	handle   *sentinel.Handle
+	leaseDir string
+	publish  func()
+	log      *slog.Logger
+
+	mu     sync.Mutex
+	config lb.Config
+	secret []byte
+	vips   []plan.VIP
+	set1   bool // the sentinel has been configured
+}
+
+func newPair(a *Appliance, cfg lb.Config) (*pair, error) {
+	p := &pair{
+		handle:   sentinel.New(sentinel.Options{Logger: a.log}),
+		leaseDir: a.opts.BPFFS, publish: a.publish, log: a.log,
+	}
+	if a.opts.Dataplane == "memory" {
+		p.leaseDir = ""
+	}
+	return p, p.reconfigure(cfg)
+}
+
+// reconfigure takes the pair's part of a new configuration. On an error nothing
+// has changed.
+func (p *pair) reconfigure(cfg lb.Config) error {
+	var secret []byte
+	if cfg.Cluster.Paired {
+		var err error
+		if secret, err = readSecret(cfg.Cluster.SecretFile); err != nil {
+			return err
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.config, p.secret = cfg, secret
+	if p.set1 {
+		p.configure()
+	}
+	return nil
+}
+
+// readSecret refuses a secret that others can read or that is too short to be one.
+func readSecret(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the pairing secret (cluster.secret_file): %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read the pairing secret: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("the pairing secret %s can be read by others (mode %v): set mode 0600", path, info.Mode().Perm())
+	}
+	secret, err := io.ReadAll(io.LimitReader(f, mostSecret))
+	if err != nil {
+		return nil, fmt.Errorf("read the pairing secret: %w", err)
+	}
+	if len(secret) < leastSecret {
+		return nil, fmt.Errorf("the pairing secret %s has %d bytes: it needs at least %d random bytes", path, len(secret), leastSecret)
+	}
+	return secret, nil
+}
+
+// set is the VIP actuator: the sentinel takes or releases them by its role.
+func (p *pair) set(_ context.Context, vips []plan.VIP) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.set1 && slices.Equal(p.vips, vips) {
+		return nil
+	}
+	p.vips, p.set1 = slices.Clone(vips), true
+	p.configure()
+	return nil
+}
+
+// configure is called with the lock held.
+func (p *pair) configure() {
+	p.handle.Configure(sentinel.Config{
+		Node: p.config.Node, Cluster: p.config.Cluster, Secret: p.secret,
+		VIPs: p.vips, LeaseDir: p.leaseDir,
+	})
+}
+
+// alive tells the sentinel that the reconcile loop turns.
+func (p *pair) alive() { p.handle.Progress() }
+
+// status is what the pair is now; a role change is published at once.
+func (p *pair) status() lb.PairStatus { return p.handle.State() }
+
+func (p *pair) run(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.watch(ctx)
+	}()
+	err := p.handle.Run(ctx)
+	<-done
+	return err
+}
+
+func (p *pair) watch(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.handle.States():
+			p.publish()
+		}
+	}
+}
+
+// command carries out "takeover" or "release".
+func (p *pair) command(ctx context.Context, verb string) error {
+	switch verb {
+	case "takeover":
+		return p.handle.Command(ctx, sentinel.TakeOver)
+	case "release":
+		return p.handle.Command(ctx, sentinel.Release)
+	}
+	return errors.New(`unknown command: use "takeover" or "release"`)
+}
+
+func (p *pair) close() error { return nil }

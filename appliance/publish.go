@@ -1,0 +1,74 @@
+package appliance
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/vosbed/vosbed/appliance/internal/status"
+	"github.com/vosbed/vosbed/appliance/lb"
+)
+
+// refresh is how often counters are read for Status.
+const refresh = 200 * time.Millisecond
+
+// publish asks for a new picture; it never blocks.
+func (a *Appliance) publish() {
+	select {
+	case a.changed <- struct{}{}:
+	default:
+	}
+}
+
+// publishLoop builds a picture on every change and every refresh.
+func (a *Appliance) publishLoop(ctx context.Context) error {
+	tick := time.NewTicker(refresh)
+	defer tick.Stop()
+	for {
+		a.build(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.changed:
+		case <-tick.C:
+		}
+	}
+}
+
+func (a *Appliance) build(ctx context.Context) {
+	done := a.applied.Load()
+	if done == nil {
+		return
+	}
+	cfg, revision := a.facts.current()
+	f := status.Facts{
+		Config: cfg, Revision: revision, Plan: done.plan, Failed: done.failed,
+		Health: a.health.Snapshot(), Overrides: a.facts.overrides.All(),
+		Pair: a.pair.status(), Counters: map[string]lb.ServiceCounters{}, At: time.Now(),
+	}
+	a.readEngine(ctx, &f)
+	maps.Copy(f.Counters, a.proxy.Counters().Services)
+	s := status.Build(f)
+	a.status.Store(&s)
+}
+
+// readEngine adds what layer 4 knows; a failing reading leaves the counts empty.
+func (a *Appliance) readEngine(ctx context.Context, f *status.Facts) {
+	f.Dataplane.Engine, f.Dataplane.Why = a.engine.describe()
+	counters, err := a.engine.Counters(ctx)
+	if err != nil {
+		a.log.Warn("layer 4 counters not read", "err", err)
+		return
+	}
+	f.Dataplane.Drops, f.MACs = counters.Drops, counters.MACs
+	maps.Copy(f.Counters, counters.Services)
+	if a.engine.conflicts == nil {
+		return
+	}
+	found, err := a.engine.conflicts.Conflicts(ctx)
+	if err != nil {
+		a.log.Warn("foreign claims to VIPs not read", "err", err)
+		return
+	}
+	f.Conflicts = found
+}
