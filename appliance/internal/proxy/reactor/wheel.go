@@ -21,7 +21,7 @@ type Timer struct {
 // but the caller's clock moves it. The zero value needs Start.
 type Wheel struct {
 	base  time.Time // ticks count from here, on the monotonic clock
-	last  int64 // number of the latest tick that was served
+	last  int64     // number of the latest tick that was served
 	count int
 	heads [slots]Timer
 }
