@@ -103,6 +103,9 @@ func (l *Lab) build() error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("%w: not root: run as root, for example with sudo", ErrCannot)
 	}
+	if err := AllowCubic(); err != nil {
+		return err
+	}
 	sw, err := netns.New()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCannot, err)

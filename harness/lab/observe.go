@@ -68,7 +68,7 @@ func (l *Lab) StartWatch() (*watch.Watch, error) {
 	eyes := watch.Eyes{
 		Claims: map[int]bool{}, Carry: map[int]bool{}, VIPs: map[netip.Addr]bool{},
 		Owner: l.plan.Owner,
-		Emit: func(f observe.Frame) { l.Record(observe.KindFrame, f.Node, "", f) },
+		Emit:  func(f observe.Frame) { l.Record(observe.KindFrame, f.Node, "", f) },
 	}
 	for index, name := range ports {
 		node, _, _ := strings.Cut(name, ".")

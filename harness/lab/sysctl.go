@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/vosbed/vosbed/harness/topo"
@@ -98,4 +99,27 @@ func write(ns *netns.NS, set []sysctl) error {
 		}
 		return nil
 	})
+}
+
+// AllowCubic lets network namespaces choose the congestion control cubic, which a
+// kernel whose default is another one reserves to the host's. Only a thread in the
+// host's namespace can do so; it adds to a list of permissions and is not undone,
+// because another run may rely on it.
+func AllowCubic() error {
+	const path = "/proc/sys/net/ipv4/tcp_allowed_congestion_control"
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // not the host's namespace: its owner has done it
+	}
+	if err != nil {
+		return fmt.Errorf("read allowed congestion controls: %w", err)
+	}
+	if slices.Contains(strings.Fields(string(b)), "cubic") {
+		return nil
+	}
+	allowed := strings.TrimSpace(string(b)) + " cubic"
+	if err := os.WriteFile(path, []byte(allowed), 0o644); err != nil {
+		return fmt.Errorf("%w: allow congestion control cubic (modprobe tcp_cubic may be needed): %w", ErrCannot, err)
+	}
+	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	yaml "go.yaml.in/yaml/v4"
+
 	"github.com/vosbed/vosbed/harness/topo"
 	"github.com/vosbed/vosbed/internal/strictyaml"
 )
@@ -67,7 +69,21 @@ func read(dir, ref string) (*Scenario, *strictyaml.Doc, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	s.source = data
 	return &s, doc, nil
+}
+
+// Text returns the scenario as YAML: the file itself, or the whole of what it
+// became when it extends another or was mutated.
+func (s *Scenario) Text() ([]byte, error) {
+	if s.source != nil {
+		return s.source, nil
+	}
+	b, err := yaml.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("write scenario: %w", err)
+	}
+	return b, nil
 }
 
 func unknown(dir, ref string) error {
@@ -84,7 +100,7 @@ func unknown(dir, ref string) error {
 // extend lays s over base.
 func extend(base, s *Scenario) *Scenario {
 	out := *base
-	out.Name, out.Extends = s.Name, s.Extends
+	out.Name, out.source = s.Name, nil
 	setText(&out.Title, s.Title)
 	setText(&out.About, s.About)
 	setText(&out.Dataplane, s.Dataplane)
@@ -141,6 +157,7 @@ func (s *Scenario) Mutate(name string) (*Scenario, Mutant, error) {
 	}
 	m := s.Mutants[i]
 	out := *s
+	out.source = nil
 	out.Appliance = s.Appliance.Merge(m.Change.Appliance)
 	out.Topology = s.Topology.Merge(m.Change.Topology)
 	out.Wire = append(slices.Clone(s.Wire), m.Change.Wire...)
@@ -175,6 +192,7 @@ func prune(steps []Step, m Mutant) []Step {
 
 // SetTrials overrides the count of every trials step.
 func (s *Scenario) SetTrials(n int) {
+	s.source = nil
 	for i, st := range s.Steps {
 		if st.Trials != nil {
 			t := *st.Trials

@@ -32,6 +32,8 @@ type Scenario struct {
 	Steps   []Step                  `yaml:"steps,omitempty"`
 	Expect  []Expectation           `yaml:"expect,omitempty"`
 	Mutants []Mutant                `yaml:"mutants,omitempty"`
+
+	source []byte // the file, when it says everything
 }
 
 // WireRule changes what a node's cable on the switch carries.

@@ -1,0 +1,106 @@
+// Command vosbed runs scenarios: a load balancer appliance, simulated VOS servers
+// and their clients in network namespaces, with faults, measured and judged.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vosbed/vosbed/harness/lab"
+	"github.com/vosbed/vosbed/harness/lab/jail"
+	"github.com/vosbed/vosbed/harness/scenario"
+	"github.com/vosbed/vosbed/internal/buildinfo"
+)
+
+// Exit statuses.
+const (
+	exitPass         = 0
+	exitFail         = 1
+	exitMistake      = 2 // wrong name, wrong flag, broken YAML
+	exitCannot       = 3 // the lab cannot be built here
+	exitInconclusive = 4
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run executes one command line and returns the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	app := &app{stdout: stdout, stderr: stderr}
+	root := app.root()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	if err := root.Execute(); err != nil {
+		return app.explain(err)
+	}
+	return app.status
+}
+
+// app holds what all commands share.
+type app struct {
+	stdout, stderr io.Writer
+	status         int // exit status of a command that ran
+	scenarios      string
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "vosbed",
+		Short:         "Prove a load-balanced Harmonic VOS deployment on one machine",
+		Long:          "vosbed builds a deployment in network namespaces, runs real traffic through it,\nbreaks it on purpose, measures what clients see, and judges.\n\nExit status: 0 pass, 1 failed, 2 wrong name or broken YAML, 3 the lab cannot be\nbuilt here, 4 inconclusive.",
+		Version:       buildinfo.Get().String(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.PersistentFlags().StringVar(&a.scenarios, "scenarios", "scenarios", "folder of the scenarios")
+	root.AddCommand(a.runCommand(), a.superviseCommand(), a.engineCommand(), a.agentCommand())
+	root.AddCommand(a.planCommand(), a.lintCommand(), a.listCommand(), a.judgeCommand(), a.reportCommand())
+	root.AddCommand(a.doctorCommand(), a.shellCommand(), a.mutantsCommand())
+	return root
+}
+
+// errVerdict carries an exit status of a command that has said all it had to.
+type errVerdict struct{ status int }
+
+func (e errVerdict) Error() string { return fmt.Sprintf("exit status %d", e.status) }
+
+// explain prints an error in one sentence and chooses the exit status.
+func (a *app) explain(err error) int {
+	var v errVerdict
+	switch {
+	case errors.As(err, &v):
+		return v.status
+	case scenario.IsMistake(err):
+		fmt.Fprintf(a.stderr, "vosbed: %s\n", scenario.Render(err))
+		return exitMistake
+	case errors.Is(err, lab.ErrCannot), errors.Is(err, jail.ErrNotPermitted):
+		fmt.Fprintf(a.stderr, "vosbed: %v\n", err)
+		return exitCannot
+	case errors.Is(err, errLab):
+		fmt.Fprintf(a.stderr, "vosbed: %v\n", err)
+		return exitCannot
+	}
+	fmt.Fprintf(a.stderr, "vosbed: %v\n", err)
+	return exitMistake
+}
+
+// errLab marks failures of the lab itself while a run was under way.
+var errLab = errors.New("the run broke")
+
+// signals returns a context that ends at SIGINT or SIGTERM.
+func signals() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+}
+
+// completeNames offers scenario names to the shell.
+func (a *app) completeNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	names, _ := scenario.Names(os.DirFS(a.scenarios))
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

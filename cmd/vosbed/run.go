@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/vosbed/vosbed/harness"
+	"github.com/vosbed/vosbed/harness/lab"
+	"github.com/vosbed/vosbed/harness/lab/jail"
+	"github.com/vosbed/vosbed/harness/scenario"
+	"github.com/vosbed/vosbed/harness/traffic"
+	"github.com/vosbed/vosbed/harness/verdict"
+)
+
+// runFlags are the flags of run and engine.
+type runFlags struct {
+	mutant, out, dir, bin string
+	trials                int
+	seed                  uint64
+	keep, json            bool
+}
+
+func (f *runFlags) register(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.mutant, "mutant", "", "run with this mutant of the scenario")
+	fl.StringVar(&f.out, "out", "out", "folder of run directories")
+	fl.StringVar(&f.dir, "dir", "", "run directory (default OUT/NAME/TIME)")
+	fl.StringVar(&f.bin, "bin", "", "folder of lbd and simvos (default that of vosbed)")
+	fl.IntVar(&f.trials, "trials", envTrials(), "number of trials of every kind (default as written, or $TRIALS)")
+	fl.Uint64Var(&f.seed, "seed", 0, "seed of random phases (default: drawn)")
+	fl.BoolVar(&f.keep, "keep", false, "keep the lab standing until Ctrl-C")
+	fl.BoolVar(&f.json, "json", false, "print result.json and nothing else")
+}
+
+// envTrials reads $TRIALS, 0 without it.
+func envTrials() int {
+	n, err := strconv.Atoi(os.Getenv("TRIALS"))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// args writes the flags again, for the engine.
+func (f *runFlags) args() []string {
+	return []string{
+		"--mutant=" + f.mutant, "--dir=" + f.dir, "--bin=" + f.bin,
+		"--trials=" + strconv.Itoa(f.trials), "--seed=" + strconv.FormatUint(f.seed, 10),
+		"--keep=" + strconv.FormatBool(f.keep), "--json=" + strconv.FormatBool(f.json),
+	}
+}
+
+func (a *app) runCommand() *cobra.Command {
+	f := &runFlags{}
+	cmd := &cobra.Command{
+		Use:               "run NAME|FILE.yaml",
+		Short:             "Run a scenario and judge it",
+		Example:           "  vosbed run failover\n  vosbed run failover --trials 2 --keep\n  vosbed run failover --mutant no-garp",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeNames,
+		RunE:              func(_ *cobra.Command, args []string) error { return a.run(f, args[0]) },
+	}
+	f.register(cmd)
+	return cmd
+}
+
+// run checks the scenario and hands it to an engine in namespaces of its own.
+func (a *app) run(f *runFlags, name string) error {
+	scn, err := scenario.Load(a.scenarios, name)
+	if err != nil {
+		return err
+	}
+	if f.mutant != "" {
+		if _, _, err := scn.Mutate(f.mutant); err != nil {
+			return err
+		}
+	}
+	status, err := a.front(f, scn.Name, name)
+	if err != nil {
+		return err
+	}
+	if f.json {
+		if b, err := os.ReadFile(filepath.Join(f.dir, "result.json")); err == nil {
+			_, _ = a.stdout.Write(b)
+		}
+	}
+	if status > exitInconclusive {
+		return fmt.Errorf("%w: it was killed (status %d)", errLab, status)
+	}
+	a.status = status
+	return nil
+}
+
+// front starts the engine below process 1 of new namespaces.
+func (a *app) front(f *runFlags, scenarioName, ref string) (int, error) {
+	if os.Geteuid() != 0 {
+		return 0, jail.ErrNotPermitted
+	}
+	if err := lab.AllowCubic(); err != nil {
+		return 0, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return 0, fmt.Errorf("find this program: %w", err)
+	}
+	if f.bin == "" {
+		f.bin = filepath.Dir(self)
+	}
+	if err := f.directory(scenarioName); err != nil {
+		return 0, err
+	}
+	argv := append([]string{self, "--scenarios=" + a.scenarios, "supervise", "--", self, "--scenarios=" + a.scenarios, "engine", ref}, f.args()...)
+	return jail.Front(context.Background(), argv, func(pid int) {
+		_ = os.WriteFile(filepath.Join(f.dir, "supervisor.pid"), []byte(strconv.Itoa(pid)+"\n"), 0o644)
+	})
+}
+
+// directory chooses and makes the run directory, as an absolute path.
+func (f *runFlags) directory(name string) error {
+	if f.dir == "" {
+		stamp := time.Now().Format("20060102-150405")
+		if f.mutant != "" {
+			stamp += "-" + f.mutant
+		}
+		f.dir = filepath.Join(f.out, name, stamp)
+	}
+	dir, err := filepath.Abs(f.dir)
+	if err != nil {
+		return fmt.Errorf("find the run directory: %w", err)
+	}
+	f.dir = dir
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the run directory: %w", err)
+	}
+	return nil
+}
+
+func (a *app) superviseCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "supervise", Hidden: true, Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			status, err := jail.Init(args)
+			a.status = status
+			return err
+		},
+	}
+}
+
+func (a *app) engineCommand() *cobra.Command {
+	f := &runFlags{}
+	cmd := &cobra.Command{
+		Use: "engine", Hidden: true, Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return a.engine(f, args[0]) },
+	}
+	f.register(cmd)
+	return cmd
+}
+
+// engine runs the scenario; it is process 2 of its namespaces.
+func (a *app) engine(f *runFlags, name string) error {
+	scn, err := scenario.Load(a.scenarios, name)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	ctx, cancel := signals()
+	defer cancel()
+	opt := harness.Options{
+		Dir: f.dir, Bin: f.bin, Self: self, Mutant: f.mutant, Trials: f.trials, Seed: f.seed, Keep: f.keep,
+		Stdout: a.stdout, Color: isTerminal(os.Stdout),
+	}
+	if f.json {
+		opt.Stdout = nil
+	}
+	res, err := harness.Run(ctx, scn, opt)
+	if err != nil {
+		return err
+	}
+	a.status = statusOf(res.Verdict)
+	return nil
+}
+
+func statusOf(v verdict.Verdict) int {
+	switch v {
+	case verdict.Pass:
+		return exitPass
+	case verdict.Fail:
+		return exitFail
+	case verdict.Inconclusive:
+		return exitInconclusive
+	case verdict.Broken:
+	}
+	return exitCannot
+}
+
+func (a *app) agentCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "agent", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			ctx, cancel := signals()
+			defer cancel()
+			return traffic.Main(ctx, os.Stdin, os.Stdout)
+		},
+	}
+}
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil && os.Getenv("NO_COLOR") == ""
+}
+
+func printJSON(a *app, v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
