@@ -30,6 +30,9 @@ func Judge(scn *scenario.Scenario, dir string) (verdict.Result, error) {
 		return verdict.Result{}, fmt.Errorf("read history: %w", err)
 	}
 	res := verdict.Judge(Expectations(scn), records)
+	if len(res.Broken) == 0 && res.Expectations[0].Verdict == verdict.Fail {
+		res.Verdict = verdict.Fail // what the failed step left unmeasured is its consequence
+	}
 	return res, report.WriteResult(dir, res)
 }
 

@@ -28,8 +28,10 @@ func (r *Runner) fault(ctx context.Context, st scenario.Step, _ int) error {
 	return nil
 }
 
+// describe names the fault by its label, which keeps apart, say, the kill of a
+// server and that of an appliance.
 func (r *Runner) describe(in *lab.Injected) observe.Fault {
-	return observe.Fault{Kind: in.Fault.Kind, Target: in.Node, Role: in.Role, Server: r.serverID(in.Node)}
+	return observe.Fault{Kind: in.Fault.Label(), Target: in.Node, Role: in.Role, Server: r.serverID(in.Node)}
 }
 
 func (r *Runner) heal(ctx context.Context, st scenario.Step, _ int) error {
