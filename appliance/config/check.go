@@ -101,9 +101,7 @@ func (r *reader) refuseNegotiate(f *checkFile, kind lb.CheckKind, path string) {
 // checkPort resolves a blank port (reference trap 1: the guide gives VIP 2 none,
 // and its first port speaks RTSP or RTMP, never HTTPS).
 func (r *reader) checkPort(written *uint16, c lb.HealthCheck, s lb.VirtualService, path string) uint16 {
-	switch c.Kind {
-	case lb.CheckNegotiate, lb.CheckConnect:
-	default:
+	if c.Kind != lb.CheckNegotiate && c.Kind != lb.CheckConnect {
 		if written != nil {
 			r.fail(path, "a check of type %s uses no port -- remove this key", c.Kind)
 		}
@@ -174,8 +172,8 @@ func realPorts(s lb.VirtualService) []uint16 {
 		return nil
 	}
 	var ports []uint16
-	for _, real := range s.Reals {
-		ports = append(ports, real.Port)
+	for _, rip := range s.Reals {
+		ports = append(ports, rip.Port)
 	}
 	slices.Sort(ports)
 	return slices.Compact(ports)

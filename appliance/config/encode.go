@@ -61,9 +61,7 @@ func hash(cfg lb.Config) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func ptr[T any](v T) *T { return &v }
-
-func spanOf(d time.Duration) *strictyaml.Duration { return ptr(strictyaml.Duration(d)) }
+func spanOf(d time.Duration) *strictyaml.Duration { return new(strictyaml.Duration(d)) }
 
 func endpointOf(ap netip.AddrPort) string {
 	if !ap.IsValid() {
@@ -108,9 +106,9 @@ func clusterToFile(c lb.Cluster) clusterFile {
 		Init:       spanOf(c.Timers.Init),
 		HoldDown:   spanOf(c.Timers.HoldDown),
 		Failback:   c.Failback,
-		Announce:   ptr(c.Announce),
-		LeaseGuard: ptr(c.Lease),
-		Replicate:  ptr(c.Replicate),
+		Announce:   new(c.Announce),
+		LeaseGuard: new(c.Lease),
+		Replicate:  new(c.Replicate),
 	}
 }
 
@@ -127,8 +125,8 @@ func serviceToFile(s lb.VirtualService) serviceFile {
 		Persistence: persistenceFile{
 			Kind:    s.Persistence.Kind.String(),
 			Timeout: spanOf(s.Persistence.Timeout),
-			Mask4:   ptr(s.Persistence.Mask4),
-			Mask6:   ptr(s.Persistence.Mask6),
+			Mask4:   new(s.Persistence.Mask4),
+			Mask6:   new(s.Persistence.Mask6),
 		},
 		DrainPersistent: s.DrainPersistent,
 		Check:           checkToFile(s.Check),
@@ -138,7 +136,7 @@ func serviceToFile(s lb.VirtualService) serviceFile {
 	}
 	for _, r := range s.Reals {
 		f.RealServers = append(f.RealServers, realFile{
-			Name: r.Name, Address: r.Addr, Port: portOf(r.Port), Weight: ptr(r.Weight),
+			Name: r.Name, Address: r.Addr, Port: portOf(r.Port), Weight: new(r.Weight),
 			MinConnections: r.MinConns, MaxConnections: r.MaxConns,
 		})
 	}
@@ -149,7 +147,7 @@ func serviceToFile(s lb.VirtualService) serviceFile {
 func layerOf(l lb.Layer) *int {
 	n, err := strconv.Atoi(l.String())
 	if err != nil {
-		return ptr(int(l))
+		return new(int(l))
 	}
 	return &n
 }
@@ -160,9 +158,9 @@ func checkToFile(c lb.HealthCheck) *checkFile {
 		Port:       portOf(c.Port),
 		Interval:   spanOf(c.Interval),
 		Timeout:    spanOf(c.Timeout),
-		Fall:       ptr(c.Fall),
-		Rise:       ptr(c.Rise),
-		Jitter:     ptr(c.Jitter),
+		Fall:       new(c.Fall),
+		Rise:       new(c.Rise),
+		Jitter:     new(c.Jitter),
 		Fast:       spanOf(c.Fast),
 		ThroughVIP: c.ThroughVIP,
 	}
@@ -177,10 +175,10 @@ func checkToFile(c lb.HealthCheck) *checkFile {
 
 func proxyToFile(p lb.ProxySettings) *proxyFile {
 	return &proxyFile{
-		MaxConnections: ptr(p.MaxConns),
+		MaxConnections: new(p.MaxConns),
 		ConnectTimeout: spanOf(p.ConnectTimeout),
 		IdleTimeout:    spanOf(p.IdleTimeout),
 		FinTimeout:     spanOf(p.FinTimeout),
-		Retries:        ptr(p.Retries),
+		Retries:        new(p.Retries),
 	}
 }

@@ -217,8 +217,8 @@ func (r *reader) service(f serviceFile, path string) lb.VirtualService {
 	s.Method = word(r, path+".method", text(f.Method, usual), lb.ParseMethod)
 	s.Persistence = r.persistence(f.Persistence, s.Layer, path+".persistence")
 	s.Proxy = r.proxy(f.Proxy, s.Layer, path+".proxy")
-	for i, real := range f.RealServers {
-		s.Reals = append(s.Reals, r.real(real, fmt.Sprintf("%s.real_servers[%d]", path, i)))
+	for i, rip := range f.RealServers {
+		s.Reals = append(s.Reals, r.real(rip, fmt.Sprintf("%s.real_servers[%d]", path, i)))
 	}
 	s.Check = r.check(f.Check, s, path+".check")
 	return s
@@ -288,9 +288,6 @@ func (r *reader) real(f realFile, path string) lb.RealServer {
 // ErrorsOf returns the mistakes held by an error of this package, nil if it holds
 // none.
 func ErrorsOf(err error) strictyaml.Errors {
-	var all strictyaml.Errors
-	if errors.As(err, &all) {
-		return all
-	}
-	return nil
+	all, _ := errors.AsType[strictyaml.Errors](err)
+	return all
 }

@@ -22,8 +22,8 @@ func validateAddresses(r *reader, cfg lb.Config) {
 		}
 	}
 	for i, s := range cfg.Services {
-		for j, real := range s.Reals {
-			own(fmt.Sprintf("services[%d].real_servers[%d].address", i, j), real.Addr, "the server's own address")
+		for j, rip := range s.Reals {
+			own(fmt.Sprintf("services[%d].real_servers[%d].address", i, j), rip.Addr, "the server's own address")
 		}
 	}
 	for i, m := range cfg.Node.Management {

@@ -242,32 +242,32 @@ func validateReals(r *reader, s lb.VirtualService, path string) {
 	}
 	names := make(map[string]int)
 	targets := make(map[netip.AddrPort]string)
-	for i, real := range s.Reals {
+	for i, rip := range s.Reals {
 		at := fmt.Sprintf("%s.real_servers[%d]", path, i)
-		checkName(r, at+".name", real.Name)
-		unique(r, names, at+".name", real.Name, i)
-		validateReal(r, s, real, at)
-		target := netip.AddrPortFrom(real.Addr, real.Port)
-		if other, twice := targets[target]; twice && real.Addr.IsValid() {
-			r.fail(at+".address", "%s is already the address of %s in this service -- remove one of the two", real.Addr, other)
+		checkName(r, at+".name", rip.Name)
+		unique(r, names, at+".name", rip.Name, i)
+		validateReal(r, s, rip, at)
+		target := netip.AddrPortFrom(rip.Addr, rip.Port)
+		if other, twice := targets[target]; twice && rip.Addr.IsValid() {
+			r.fail(at+".address", "%s is already the address of %s in this service -- remove one of the two", rip.Addr, other)
 		}
-		targets[target] = real.Name
+		targets[target] = rip.Name
 	}
 }
 
-func validateReal(r *reader, s lb.VirtualService, real lb.RealServer, path string) {
-	between(r, path+".weight", real.Weight, 0, 65535)
-	between(r, path+".max_connections", real.MaxConns, 0, 10_000_000)
-	if real.MinConns < 0 || real.MinConns > real.MaxConns {
-		r.fail(path+".min_connections", "%d must lie between 0 and max_connections (%d): a full server takes new clients again at min_connections -- lower it or raise max_connections", real.MinConns, real.MaxConns)
+func validateReal(r *reader, s lb.VirtualService, rip lb.RealServer, path string) {
+	between(r, path+".weight", rip.Weight, 0, 65535)
+	between(r, path+".max_connections", rip.MaxConns, 0, 10_000_000)
+	if rip.MinConns < 0 || rip.MinConns > rip.MaxConns {
+		r.fail(path+".min_connections", "%d must lie between 0 and max_connections (%d): a full server takes new clients again at min_connections -- lower it or raise max_connections", rip.MinConns, rip.MaxConns)
 	}
 	if s.Method != lb.DR {
 		return
 	}
-	if real.Port != 0 {
+	if rip.Port != 0 {
 		r.fail(path+".port", "port translation is not possible with DR (guide 7.1) -- remove this key")
 	}
-	if s.Addr.IsValid() && real.Addr.IsValid() && s.Addr.Is4() != real.Addr.Is4() {
-		r.fail(path+".address", "%s and the VIP %s are of different families, which DR cannot bridge -- use an address of the VIP's family", real.Addr, s.Addr)
+	if s.Addr.IsValid() && rip.Addr.IsValid() && s.Addr.Is4() != rip.Addr.Is4() {
+		r.fail(path+".address", "%s and the VIP %s are of different families, which DR cannot bridge -- use an address of the VIP's family", rip.Addr, s.Addr)
 	}
 }

@@ -86,7 +86,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		d.value(n, v.Elem(), path)
 		return
 	}
-	if u, ok := v.Addr().Interface().(NodeUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[NodeUnmarshaler](v.Addr()); ok {
 		d.custom(n, u, path)
 		return
 	}
@@ -127,31 +127,26 @@ func (d *decoder) custom(n *yaml.Node, u NodeUnmarshaler, path string) {
 	if err == nil {
 		return
 	}
-	var (
-		many Errors
-		one  Error
-	)
-	switch {
-	case errors.As(err, &many):
+	if many, ok := errors.AsType[Errors](err); ok {
 		d.errs = append(d.errs, many...)
-	case errors.As(err, &one):
-		d.errs = append(d.errs, one)
-	default:
-		d.fail(n, path, "%s", err.Error())
+		return
 	}
+	if one, ok := errors.AsType[Error](err); ok {
+		d.errs = append(d.errs, one)
+		return
+	}
+	d.fail(n, path, "%s", err.Error())
 }
 
 func (d *decoder) collection(n *yaml.Node, v reflect.Value, path string) {
-	switch v.Kind() {
-	case reflect.Slice:
-		d.list(n, v, path)
-	case reflect.Map:
-		d.mapping(n, v, path)
-	case reflect.Struct:
-		d.structure(n, v, path)
-	default:
+	decode, ok := map[reflect.Kind]func(*yaml.Node, reflect.Value, string){
+		reflect.Slice: d.list, reflect.Map: d.mapping, reflect.Struct: d.structure,
+	}[v.Kind()]
+	if !ok {
 		d.fail(n, path, "the program cannot decode into %s", v.Type())
+		return
 	}
+	decode(n, v, path)
 }
 
 func (d *decoder) list(n *yaml.Node, v reflect.Value, path string) {

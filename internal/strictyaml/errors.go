@@ -71,19 +71,18 @@ func (e Errors) Or() error {
 func Join(errs ...error) Errors {
 	var all Errors
 	for _, err := range errs {
-		var (
-			many Errors
-			one  Error
-		)
-		switch {
-		case err == nil:
-		case errors.As(err, &many):
-			all = append(all, many...)
-		case errors.As(err, &one):
-			all = append(all, one)
-		default:
-			all = append(all, Error{Msg: err.Error(), Line: 1, Col: 1})
+		if err == nil {
+			continue
 		}
+		if many, ok := errors.AsType[Errors](err); ok {
+			all = append(all, many...)
+			continue
+		}
+		one, ok := errors.AsType[Error](err)
+		if !ok {
+			one = Error{Msg: err.Error(), Line: 1, Col: 1}
+		}
+		all = append(all, one)
 	}
 	return all.sorted()
 }

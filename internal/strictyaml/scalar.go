@@ -55,27 +55,24 @@ var (
 
 // scalar decodes one scalar into v. ok is false if v's type is not a scalar type.
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) (ok bool) {
-	if t, isText := v.Addr().Interface().(encoding.TextUnmarshaler); isText {
+	if t, isText := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); isText {
 		if text, isScalar := d.text(n, path, textTypeName(v.Type())); isScalar {
 			d.textValue(n, t, path, text)
 		}
 		return true
 	}
-	switch v.Kind() {
-	case reflect.String:
+	switch kind := v.Kind(); {
+	case kind == reflect.String:
 		if text, isScalar := d.text(n, path, "text"); isScalar {
 			v.SetString(text)
 		}
-	case reflect.Bool:
+	case kind == reflect.Bool:
 		d.boolean(n, v, path)
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		if v.Type() == reflect.TypeFor[time.Duration]() {
-			d.duration(n, v, path)
-			return true
-		}
+	case v.Type() == reflect.TypeFor[time.Duration]():
+		d.duration(n, v, path)
+	case v.CanInt(), v.CanUint():
 		d.integer(n, v, path)
-	case reflect.Float32, reflect.Float64:
+	case v.CanFloat():
 		d.float(n, v, path)
 	default:
 		return false
@@ -209,17 +206,15 @@ func textTypeName(t reflect.Type) string {
 
 // describe names a value for a message: short, with its kind.
 func describe(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
+	if n.Kind == yaml.MappingNode {
 		return "a map"
-	case yaml.SequenceNode:
-		return "a list"
-	case yaml.ScalarNode:
-		r := []rune(n.Value)
-		if len(r) > 40 {
-			return strconv.Quote(string(r[:40])) + "…"
-		}
-		return strconv.Quote(n.Value)
 	}
-	return "an unknown value"
+	if n.Kind == yaml.SequenceNode {
+		return "a list"
+	}
+	r := []rune(n.Value)
+	if len(r) > 40 {
+		return strconv.Quote(string(r[:40])) + "…"
+	}
+	return strconv.Quote(n.Value)
 }

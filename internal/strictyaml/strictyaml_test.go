@@ -185,8 +185,7 @@ func TestSyntaxErrorsAreLocated(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: got %v, want an error at %s", text, err, want)
 		}
-		var all strictyaml.Errors
-		if !errors.As(err, &all) {
+		if _, ok := errors.AsType[strictyaml.Errors](err); !ok {
 			t.Errorf("%q: %T is not Errors", text, err)
 		}
 	}

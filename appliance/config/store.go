@@ -1,0 +1,193 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/vosbed/vosbed/appliance/lb"
+)
+
+// keepRevisions bounds the history.
+const keepRevisions = 20
+
+// Store is the configuration file with its history. The file is the truth: people
+// may edit it too. Beside it the folder FILE.history keeps the last 20 valid texts
+// as NUMBER-REVISION.yaml. A Store is safe for concurrent use.
+type Store struct {
+	path string
+
+	mu   sync.Mutex
+	good lb.Config
+	have bool
+}
+
+// Saved is one entry of the history.
+type Saved struct {
+	Number   int    // grows by one with each
+	Revision string // see Revision
+	Path     string
+}
+
+// NewStore returns the store of the file at path, which need not exist yet.
+func NewStore(path string) *Store { return &Store{path: path} }
+
+// Path returns the file's path.
+func (s *Store) Path() string { return s.path }
+
+// Load reads the file. If it is missing or has a mistake, the error says so and the
+// last good configuration is returned with it: the one that was loaded before or
+// else the newest of the history. ok is false if there is none.
+func (s *Store) Load() (cfg lb.Config, ok bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	data, err := os.ReadFile(s.path)
+	if err == nil {
+		cfg, err = Parse(s.path, data)
+	}
+	if err != nil {
+		err = fmt.Errorf("load configuration: %w", err)
+		if !s.have {
+			s.good, s.have = s.newest()
+		}
+		return s.good, s.have, err
+	}
+	s.good, s.have = cfg, true
+	if err := s.remember(cfg, data); err != nil {
+		return cfg, true, fmt.Errorf("keep a revision of the configuration: %w", err)
+	}
+	return cfg, true, nil
+}
+
+// Save validates cfg, writes it to the file atomically and keeps a revision. On an
+// error the file is as it was.
+func (s *Store) Save(cfg lb.Config) error {
+	data, err := Encode(cfg)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := writeAtomic(s.path, data); err != nil {
+		return fmt.Errorf("save configuration: %w", err)
+	}
+	s.good, s.have = cfg, true
+	if err := s.remember(cfg, data); err != nil {
+		return fmt.Errorf("keep a revision of the configuration: %w", err)
+	}
+	return nil
+}
+
+// History returns the kept revisions, newest first.
+func (s *Store) History() ([]Saved, error) {
+	entries, err := os.ReadDir(s.historyDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the history: %w", err)
+	}
+	var all []Saved
+	for _, e := range entries {
+		number, rest, ok := strings.Cut(e.Name(), "-")
+		n, err := strconv.Atoi(number)
+		revision, isText := strings.CutSuffix(rest, ".yaml")
+		if ok && err == nil && isText {
+			all = append(all, Saved{n, revision, filepath.Join(s.historyDir(), e.Name())})
+		}
+	}
+	slices.SortFunc(all, func(a, b Saved) int { return b.Number - a.Number })
+	return all, nil
+}
+
+// Revision reads one configuration of the history.
+func (s *Store) Revision(saved Saved) (lb.Config, error) {
+	data, err := os.ReadFile(saved.Path)
+	if err != nil {
+		return lb.Config{}, fmt.Errorf("read revision %s: %w", saved.Revision, err)
+	}
+	return Parse(saved.Path, data)
+}
+
+func (s *Store) historyDir() string { return s.path + ".history" }
+
+// newest finds the last revision that this program can still read.
+func (s *Store) newest() (cfg lb.Config, ok bool) {
+	history, err := s.History()
+	if err != nil {
+		return lb.Config{}, false
+	}
+	for _, saved := range history {
+		if cfg, err := s.Revision(saved); err == nil {
+			return cfg, true
+		}
+	}
+	return lb.Config{}, false
+}
+
+// remember adds a revision unless it equals the newest, and drops the oldest.
+func (s *Store) remember(cfg lb.Config, data []byte) error {
+	history, err := s.History()
+	if err != nil {
+		return err
+	}
+	number, revision := 1, Revision(cfg)
+	if len(history) > 0 {
+		if history[0].Revision == revision {
+			return nil
+		}
+		number = history[0].Number + 1
+	}
+	if err := os.MkdirAll(s.historyDir(), 0o750); err != nil {
+		return err
+	}
+	name := fmt.Sprintf("%06d-%s.yaml", number, revision)
+	if err := writeAtomic(filepath.Join(s.historyDir(), name), data); err != nil {
+		return err
+	}
+	for _, old := range history[min(len(history), keepRevisions-1):] {
+		if err := os.Remove(old.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeAtomic replaces the file at path: a reader or a crash sees the old text or
+// the new one, never a part.
+func writeAtomic(path string, data []byte) (err error) {
+	dir := filepath.Dir(path)
+	temp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(temp.Name())
+		}
+	}()
+	_, err = temp.Write(data)
+	err = errors.Join(err, temp.Chmod(0o640), temp.Sync(), temp.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temp.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes a rename survive a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
