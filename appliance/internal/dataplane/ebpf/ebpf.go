@@ -38,6 +38,7 @@ import (
 	"log/slog"
 	"net"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -214,7 +215,7 @@ func (p *Plane) Set(_ context.Context, table plan.L4Table) error {
 	if err := validate(table); err != nil {
 		return err
 	}
-	p.set, p.table = false, table
+	p.set, p.table = false, cloned(table)
 	if err := p.program(table); err != nil {
 		return err
 	}
@@ -223,6 +224,16 @@ func (p *Plane) Set(_ context.Context, table plan.L4Table) error {
 	}
 	p.set = true
 	return nil
+}
+
+// cloned keeps the caller's later changes out of what is compared.
+func cloned(t plan.L4Table) plan.L4Table {
+	t.Services, t.OtherVIPs = slices.Clone(t.Services), slices.Clone(t.OtherVIPs)
+	for i := range t.Services {
+		t.Services[i].Reals = slices.Clone(t.Services[i].Reals)
+		t.Services[i].Ports = slices.Clone(t.Services[i].Ports)
+	}
+	return t
 }
 
 // Interface checks: what this engine promises.

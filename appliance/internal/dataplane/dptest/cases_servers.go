@@ -1,0 +1,264 @@
+package dptest
+
+func flows() []Case {
+	return []Case{
+		{Name: "a flow stays with its server", Setup: "nopersist", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			tcp A 10.0.0.1:1000 > V:80 => A
+			tcp S 10.0.0.1:1001 > V:80 => B
+			tcp A 10.0.0.1:1001 > V:80 => B
+			tcp A 10.0.0.1:1000 > V:80 => A`},
+		{Name: "mid-stream packets are never refused", Setup: "nopersist", Script: `tcp A 10.0.0.1:1000 > V:80 => A`},
+		{Name: "FIN and RST lower the count", Setup: "nopersist", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			conns A 1
+			tcp FA 10.0.0.1:1000 > V:80 => A
+			conns A 0
+			tcp A 10.0.0.1:1000 > V:80 => A
+			conns A 0
+			tcp S 10.0.0.2:1000 > V:80 => A
+			conns A 1
+			tcp R 10.0.0.2:1000 > V:80 => A
+			conns A 0`},
+		{Name: "a port used again is a new connection", Setup: "nopersist", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			tcp S 10.0.0.2:1000 > V:80 => B
+			tcp FA 10.0.0.1:1000 > V:80 => A
+			tcp FA 10.0.0.2:1000 > V:80 => B
+			tcp S 10.0.0.3:1000 > V:80 => A
+			tcp S 10.0.0.1:1000 > V:80 => B
+			conns B 1`},
+		{Name: "idle flows end", Setup: "nopersist", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			udp 10.0.0.2:1000 > V:5000 => B
+			conns A 1
+			conns B 1
+			age 121s
+			conns A 1
+			conns B 0
+			age 15m
+			conns A 0`},
+		{Name: "closed flows linger for ten seconds", Setup: "nopersist", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			tcp FA 10.0.0.1:1000 > V:80 => A
+			age 9s
+			sweep
+			tcp A 10.0.0.1:1000 > V:80 => A
+			conns A 0`},
+		{Name: "idle UDP flows end with their client", Script: `
+			udp 10.0.0.9:9 > V:5000 => X
+			udp 10.0.0.1:1000 > V:5000 => A
+			age 61s
+			entries 0
+			udp 10.0.0.2:1 > V:5000 => B
+			udp 10.0.0.1:1000 > V:5000 => C
+			entries 2`},
+	}
+}
+
+func persistence() []Case {
+	return []Case{
+		{Name: "a client stays across ports and protocols", Setup: "three", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			tcp S 10.0.0.2:1000 > V:80 => B
+			tcp S 10.0.0.3:1000 > V:80 => C
+			udp 10.0.0.1:2000 > V:5004 => A
+			udp 10.0.0.2:2000 > V:5004 => B
+			udp 10.0.0.3:2000 > V:6000 => C
+			tcp S 10.0.0.1:1001 > V:5554 => A
+			entries 3`},
+		{Name: "idle entries end", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			entries 1
+			age 59s
+			entries 1
+			age 2s
+			entries 0`},
+		{Name: "traffic keeps an entry", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			age 40s
+			tcp A 10.0.0.1:1000 > V:80 => A
+			age 40s
+			entries 1
+			udp 10.0.0.1:1000 > V:5000 => A`},
+		{Name: "a mask joins clients", Setup: "mask24", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			tcp S 10.0.0.254:1000 > V:80 => A
+			tcp S 10.0.1.1:1000 > V:80 => !A
+			entries 2`},
+		{Name: "mid-stream follows the client", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			tcp A 10.0.0.1:7777 > V:80 => A`},
+		{Name: "a cleared client is scheduled anew", Needs: needsEntries, Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			clear 10.0.0.1
+			entries 0
+			age 2s
+			tcp A 10.0.0.1:1000 > V:80 => A
+			entries 0
+			tcp S 10.0.0.1:1001 > V:80 => !A
+			tcp A 10.0.0.1:1000 > V:80 => A
+			entries 1
+			clear
+			entries 0`},
+		{Name: "without persistence nothing is kept", Setup: "nopersist", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			tcp S 10.0.0.1:1001 > V:80 => !A
+			entries 0`},
+		{Name: "entries survive a change of other servers", Setup: "three", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			tcp S 10.0.0.2:1000 > V:80 => B
+			remove A
+			udp 10.0.0.2:5 > V:5000 => B
+			udp 10.0.0.1:5 > V:5000 => !A
+			restore
+			udp 10.0.0.2:6 > V:5000 => B`},
+		{Name: "a returning server does not inherit", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			remove A
+			entries 0
+			restore
+			entries 0
+			tcp S 10.0.0.7:1 > V:80 => A`},
+		{Name: "restart keeps flows and clients", Needs: needsAdopt, Setup: "three", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			tcp S 10.0.0.2:1000 > V:80 => B
+			restart
+			tcp A 10.0.0.1:1000 > V:80 => A
+			udp 10.0.0.2:5 > V:5000 => B
+			entries 2
+			conns A 1`},
+	}
+}
+
+func serverStates() []Case {
+	return []Case{
+		{Name: "drain keeps flows, moves clients", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			drain A
+			tcp A 10.0.0.1:1000 > V:80 => A
+			tcp S 10.0.0.1:1001 > V:80 => B
+			tcp S 10.0.0.2:1001 > V:80 => B
+			tcp A 10.0.0.1:1000 > V:80 => A
+			udp 10.0.0.1:5 > V:5000 => B`},
+		{Name: "drain may keep persistent clients", Setup: "drainpersistent", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			drain A
+			tcp S 10.0.0.1:1001 > V:80 => A
+			udp 10.0.0.1:5 > V:5000 => A
+			tcp S 10.0.0.2:1001 > V:80 => !A
+			age 61s
+			tcp S 10.0.0.1:1002 > V:80 => !A`},
+		{Name: "mid-stream packets of a draining server's client stay", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			drain A
+			tcp A 10.0.0.1:1234 > V:80 => A`},
+		{Name: "weight 0 drains", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			weight A 0
+			tcp A 10.0.0.1:1000 > V:80 => A
+			tcp S 10.0.0.1:1001 > V:80 => !A`},
+		{Name: "halt cuts flows and moves clients at once", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			udp 10.0.0.1:9 > V:5000 => A
+			halt A
+			entries 0
+			tcp A 10.0.0.1:1000 > V:80 => B
+			udp 10.0.0.1:9 > V:5000 => B
+			online A
+			tcp A 10.0.0.1:1000 > V:80 => B`},
+		{Name: "down is the same", Setup: "nopersist", Script: `
+			udp 10.0.0.1:9 > V:5000 => A
+			down A
+			udp 10.0.0.1:9 > V:5000 => B
+			udp 10.0.0.1:9 > V:5000 => B`},
+		{Name: "nobody left", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			down all
+			tcp A 10.0.0.1:1000 > V:80 => drop no_server
+			udp 10.0.0.1:1 > V:5000 => drop no_server
+			online all
+			tcp A 10.0.0.1:1000 > V:80 => B`},
+		{Name: "a server back online takes clients", Script: `
+			tcp S 10.0.0.1:1 > V:80 => A
+			drain A
+			tcp S 10.0.0.2:1 > V:80 => B
+			online A
+			tcp S 10.0.0.3:1 > V:80 => C
+			tcp S 10.0.0.1:2 > V:80 => A`},
+		{Name: "a removed server's flows move", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			remove A
+			tcp A 10.0.0.1:1000 > V:80 => B`},
+	}
+}
+
+func scheduling() []Case {
+	return []Case{
+		{Name: "wlc spreads evenly", Setup: "three", Script: `
+			tcp S 10.0.0.1:1 > V:80 => A
+			tcp S 10.0.0.2:1 > V:80 => B
+			tcp S 10.0.0.3:1 > V:80 => C
+			tcp S 10.0.0.4:1 > V:80 => A
+			tcp S 10.0.0.5:1 > V:80 => B
+			tcp S 10.0.0.6:1 > V:80 => C
+			conns A 2
+			conns B 2
+			conns C 2`},
+		{Name: "wlc follows weights", Script: `
+			tcp S 10.0.0.1:1 > V:80 => A
+			tcp S 10.0.0.2:1 > V:80 => B
+			weight A 290
+			tcp S 10.0.0.3:1 > V:80 => A
+			tcp S 10.0.0.4:1 > V:80 => A
+			tcp S 10.0.0.5:1 > V:80 => A
+			tcp S 10.0.0.6:1 > V:80 => A
+			tcp S 10.0.0.7:1 > V:80 => B`},
+		{Name: "wlc follows closing connections", Script: `
+			tcp S 10.0.0.1:1 > V:80 => A
+			tcp S 10.0.0.2:1 > V:80 => B
+			tcp FA 10.0.0.2:1 > V:80 => B
+			tcp S 10.0.0.3:1 > V:80 => B`},
+		{Name: "a full server takes no new clients", Script: `
+			tcp S 10.0.0.1:1 > V:80 => A
+			max A 1 0
+			sweep
+			tcp S 10.0.0.2:1 > V:80 => B
+			tcp S 10.0.0.3:1 > V:80 => B
+			tcp S 10.0.0.4:1 > V:80 => B
+			tcp S 10.0.0.1:2 > V:80 => A`},
+		{Name: "full until it has fallen to its minimum", Script: `
+			tcp S 10.0.0.1:1 > V:80 => A
+			weight A 1000
+			max A 3 1
+			tcp S 10.0.0.2:1 > V:80 => A
+			tcp S 10.0.0.3:1 > V:80 => A
+			tcp S 10.0.0.4:1 > V:80 => B
+			tcp FA 10.0.0.3:1 > V:80 => A
+			tcp S 10.0.0.5:1 > V:80 => B
+			tcp FA 10.0.0.2:1 > V:80 => A
+			tcp S 10.0.0.6:1 > V:80 => A`},
+		{Name: "all full", Script: `
+			max all 1 0
+			tcp S 10.0.0.1:1 > V:80 => A
+			tcp S 10.0.0.2:1 > V:80 => B
+			tcp S 10.0.0.3:1 > V:80 => drop no_server
+			tcp A 10.0.0.1:1 > V:80 => A`},
+		{Name: "maglev is a function of the client", Setup: "maglev nopersist three", Needs: needsMaglev, Script: `
+			tcp S 10.0.0.1:1 > V:80 => A
+			tcp S 10.0.0.1:2 > V:80 => A
+			udp 10.0.0.1:3 > V:5000 => A
+			udp 10.0.0.1:4 > V:5001 => A`},
+		{Name: "maglev moves a removed server's clients only", Setup: "maglev nopersist three", Needs: needsMaglev, Script: `
+			tcp S 10.0.0.1:1 > V:80 => A
+			tcp S 10.0.0.1:2 > V:80 => A
+			down A
+			tcp S 10.0.0.1:3 > V:80 => !A
+			online A
+			tcp S 10.0.0.1:4 > V:80 => A`},
+		{Name: "maglev steps aside for a full server", Setup: "maglev nopersist", Needs: needsMaglev, Script: `
+			tcp S 10.0.0.1:1 > V:80 => A
+			max A 1 0
+			tcp S 10.0.0.1:2 > V:80 => !A`},
+	}
+}

@@ -1,0 +1,125 @@
+// Package dptest is the conformance suite of the layer-4 engines: an engine
+// declares its capabilities, the suite proves them, one readable script per
+// behaviour. The eBPF engine and the reference model pass the same scripts.
+//
+// A script is a list of lines. A packet line says what goes in and what comes out:
+//
+//	tcp S 10.0.0.1:1000 > V:80 => A       a SYN; A is bound to the server it reaches
+//	tcp A 10.0.0.1:1000 > V:80 => A       now it must be the same server
+//	udp 10.0.0.2:9 > V:5000 => !A         any server but A
+//	udp first#7 10.0.0.1:9 > V:5000 => A  the first fragment of datagram 7
+//	udp later#7 10.0.0.1 > V => A
+//	icmp echo 10.0.0.1 > V => pass
+//	icmp error 10.0.0.1 > V tcp 80 1000 => A     quotes server's port, client's port
+//	arp 02:00:00:00:00:66 V > 10.0.0.1 => pass   sender's MAC and address > target
+//	ns / na MAC SRC > V => pass                  neighbour discovery, target V
+//	tcp S 10.0.0.1:1000 > V:81 => drop port_not_served
+//
+// V is the VIP, W the guarded (layer-7) VIP, P the port-sharing second service's
+// port base. Options before the addresses: foreign, broadcast, malformed:KIND,
+// opts (IPv4 options or IPv6 extension headers), out (egress program). Other lines
+// change the world: "drain A", "halt A", "down A", "online A", "weight A 0", "max A
+// 2 1", "remove A", "restore", "age 61s", "lease on|off", "sweep", "entries N",
+// "conns A N", "conflicts N", "restart", "clear", "clear 10.0.0.1".
+package dptest
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vosbed/vosbed/appliance/internal/dataplane"
+	"github.com/vosbed/vosbed/appliance/internal/dataplane/memory"
+	"github.com/vosbed/vosbed/appliance/internal/plan"
+)
+
+// Bench is one engine with hands on its packets and its clock.
+type Bench interface {
+	dataplane.Plane
+	dataplane.Declarer
+	// Ingress and Egress put one packet through a program.
+	Ingress(p memory.Packet, frame []byte) (memory.Verdict, error)
+	Egress(p memory.Packet, frame []byte) (memory.Verdict, error)
+	// Age makes every flow and entry older by d.
+	Age(d time.Duration) error
+	// Lease gives or takes the lease.
+	Lease(held bool)
+	// Sweep does the periodic work once.
+	Sweep() error
+	// Restart ends the engine and starts it again on the same kernel state.
+	Restart() error
+}
+
+// Factory makes a fresh engine able to reach the real servers of the table.
+type Factory func(t *testing.T, table plan.L4Table) Bench
+
+// Run proves what the engine declares.
+func Run(t *testing.T, factory Factory) {
+	t.Helper()
+	for _, c := range Cases() {
+		t.Run(c.Name, func(t *testing.T) {
+			w := newWorld(t, c)
+			w.bench = factory(t, w.table)
+			if !c.declared(w.bench.Capabilities()) {
+				t.Skipf("the engine does not declare this capability")
+			}
+			w.apply()
+			for i, line := range strings.Split(strings.TrimSpace(c.Script), "\n") {
+				w.line = i + 1
+				w.do(strings.TrimSpace(line))
+			}
+		})
+	}
+	t.Run("equal Set does nothing", func(t *testing.T) { setTwice(t, factory) })
+	t.Run("import and export", func(t *testing.T) { importExport(t, factory) })
+}
+
+// Case is one behaviour.
+type Case struct {
+	Name   string
+	Setup  string // words: maglev, nopersist, drainpersistent, v6, leased, shared, tcponly, mask24, three
+	Needs  func(dataplane.Capabilities) bool
+	Script string
+}
+
+func (c Case) declared(have dataplane.Capabilities) bool { return c.Needs == nil || c.Needs(have) }
+
+func (c Case) has(word string) bool {
+	for _, w := range strings.Fields(c.Setup) {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
+
+// world is one running script.
+type world struct {
+	t      *testing.T
+	c      Case
+	table  plan.L4Table
+	whole  plan.L4Table // before removals
+	bench  Bench
+	labels map[string]netip.Addr
+	line   int
+}
+
+func newWorld(t *testing.T, c Case) *world {
+	t.Helper()
+	table := Table(c)
+	return &world{t: t, c: c, table: table, whole: clone(table), labels: map[string]netip.Addr{}}
+}
+
+func (w *world) apply() {
+	w.t.Helper()
+	if err := w.bench.Set(context.Background(), clone(w.table)); err != nil {
+		w.fatal("set: %v", err)
+	}
+}
+
+func (w *world) fatal(format string, args ...any) {
+	w.t.Helper()
+	w.t.Fatalf("line %d: "+format, append([]any{w.line}, args...)...)
+}
