@@ -61,12 +61,13 @@ func (l *lab) askFor(t *testing.T, ip netip.Addr) {
 }
 
 func TestARPSolved(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	l.onLink(t)
 	l.askFor(t, vip)
 	l.askFor(t, vip6)
 	l.askFor(t, rip) // a question that is answered, for comparison
-	eventually(t, 5*time.Second, "an answer for the RIP", func() bool { return l.neighbour(t, rip) != "" })
+	eventually(t, "an answer for the RIP", func() bool { return l.neighbour(t, rip) != "" })
 	quiet := time.After(500 * time.Millisecond)
 	<-quiet
 	for _, a := range []netip.Addr{vip, vip6} {
@@ -77,17 +78,19 @@ func TestARPSolved(t *testing.T) {
 }
 
 func TestARPUnsolved(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, func(o *simvos.Options) { o.ARP = simvos.ARPUnsolved })
 	l.onLink(t)
 	l.askFor(t, vip)
 	l.askFor(t, vip6)
 	for _, a := range []netip.Addr{vip, vip6} {
-		eventually(t, 5*time.Second, "an answer for "+a.String(), func() bool { return l.neighbour(t, a) != "" })
+		eventually(t, "an answer for "+a.String(), func() bool { return l.neighbour(t, a) != "" })
 	}
 }
 
 // TestAnnouncement listens to what an unsolved server says unasked.
 func TestAnnouncement(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, func(o *simvos.Options) { o.ARP = simvos.ARPUnsolved })
 	var fd int
 	must(t, l.client.Do(func() (err error) {
@@ -107,7 +110,7 @@ func TestAnnouncement(t *testing.T) {
 	must(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 3}))
 	arp, na := false, false
 	buf := make([]byte, 2000)
-	for end := time.Now().Add(5 * time.Second); !(arp && na) && time.Now().Before(end); {
+	for end := time.Now().Add(5 * time.Second); (!arp || !na) && time.Now().Before(end); {
 		n, err := unix.Read(fd, buf)
 		must(t, err)
 		b := buf[:n]
@@ -125,6 +128,7 @@ func TestAnnouncement(t *testing.T) {
 
 // TestAddressesAreTakenBack runs a node to its end.
 func TestAddressesAreTakenBack(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &lab{client: testenv.NewNS(t), server: testenv.NewNS(t)}
 	l.wire(t)

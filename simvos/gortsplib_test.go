@@ -5,7 +5,6 @@ import (
 	"net"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/bluenviron/gortsplib/v5"
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
@@ -54,6 +53,7 @@ func (w *watcher) unbroken(t *testing.T, server uint16) {
 // TestPlayByGortsplib is the second opinion on RTSP: an independent client that
 // takes media only from the address that SETUP promised.
 func TestPlayByGortsplib(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	for name, protocol := range map[string]gortsplib.Protocol{"udp": gortsplib.ProtocolUDP, "tcp": gortsplib.ProtocolTCP} {
 		t.Run(name, func(t *testing.T) {
@@ -76,14 +76,14 @@ func TestPlayByGortsplib(t *testing.T) {
 			c.OnPacketRTP(medium, video, func(p *rtp.Packet) { w.nal(p.Payload) })
 			_, err = c.Play(nil)
 			must(t, err)
-			eventually(t, 5*time.Second, "25 frames", func() bool { return w.count() >= 25 })
+			eventually(t, "25 frames", func() bool { return w.count() >= 25 })
 			_, err = c.Pause()
 			must(t, err)
 			w.unbroken(t, 115)
 			_, err = c.Play(nil)
 			must(t, err)
 			seen := w.count()
-			eventually(t, 5*time.Second, "frames after PAUSE and PLAY", func() bool { return w.count() > seen+5 })
+			eventually(t, "frames after PAUSE and PLAY", func() bool { return w.count() > seen+5 })
 		})
 	}
 	c := l.status(t).Client(clientIP, control.ProtoRTSPPlay)
@@ -117,6 +117,7 @@ func (l *lab) rtsp(p gortsplib.Protocol) *gortsplib.Client {
 
 // TestRecordByGortsplib publishes over UDP and checks the ledger to the packet.
 func TestRecordByGortsplib(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	c := l.rtsp(gortsplib.ProtocolUDP)
 	h264 := &format.H264{PayloadTyp: 96, PacketizationMode: 1}
@@ -130,7 +131,7 @@ func TestRecordByGortsplib(t *testing.T) {
 		p := &rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 96, SequenceNumber: seq, SSRC: 1}, Payload: []byte{1, 2, 3}}
 		must(t, c.WritePacketRTP(medium, p))
 	}
-	eventually(t, 5*time.Second, "38 packets received", func() bool {
+	eventually(t, "38 packets received", func() bool {
 		return l.status(t).Client(clientIP, control.ProtoRTSPRecord).ReceivedPackets == 38
 	})
 	if got := l.status(t).Client(clientIP, control.ProtoRTSPRecord); got.Lost != 2 || got.Active != 1 || got.Sessions != 1 {

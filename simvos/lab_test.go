@@ -40,11 +40,11 @@ type lab struct {
 }
 
 // newLab starts a node that ends with the test.
-func newLab(t testing.TB, edit func(*simvos.Options)) *lab {
-	t.Helper()
-	l := &lab{client: testenv.NewNS(t), server: testenv.NewNS(t)}
-	l.wire(t)
-	socket := filepath.Join(t.TempDir(), "c.sock")
+func newLab(tb testing.TB, edit func(*simvos.Options)) *lab {
+	tb.Helper()
+	l := &lab{client: testenv.NewNS(tb), server: testenv.NewNS(tb)}
+	l.wire(tb)
+	socket := filepath.Join(tb.TempDir(), "c.sock")
 	o := simvos.Options{
 		Name: "HT1", ID: 115, Iface: "eth0", VIPs: []netip.Addr{vip, vip6},
 		Ports: simvos.DefaultPorts(), Control: socket, Namespace: l.server.Do,
@@ -54,43 +54,43 @@ func newLab(t testing.TB, edit func(*simvos.Options)) *lab {
 	}
 	node, err := simvos.New(o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	l.node, l.control = node, control.NewClient(socket)
-	t.Cleanup(l.control.Close)
-	run(t, node)
+	tb.Cleanup(l.control.Close)
+	run(tb, node)
 	return l
 }
 
 // run runs the node until the test ends and waits until it is ready.
-func run(t testing.TB, node *simvos.Node) {
-	t.Helper()
+func run(tb testing.TB, node *simvos.Node) {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- node.Run(ctx) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		select {
 		case err := <-done:
 			if err != nil {
-				t.Errorf("the node ended with: %v", err)
+				tb.Errorf("the node ended with: %v", err)
 			}
 		case <-time.After(10 * time.Second):
-			t.Error("the node does not end")
+			tb.Error("the node does not end")
 		}
 	})
 	select {
 	case <-node.Ready():
 	case err := <-done:
 		done <- nil
-		t.Fatalf("the node did not start: %v", err)
+		tb.Fatalf("the node did not start: %v", err)
 	}
 }
 
 // wire joins the namespaces with a veth pair and sets the routes.
-func (l *lab) wire(t testing.TB) {
-	t.Helper()
-	must(t, l.server.Do(func() error {
+func (l *lab) wire(tb testing.TB) {
+	tb.Helper()
+	must(tb, l.server.Do(func() error {
 		la := netlink.NewLinkAttrs()
 		la.Name = "eth0"
 		veth := &netlink.Veth{LinkAttrs: la, PeerName: "eth0", PeerNamespace: netlink.NsFd(l.client.Fd())}
@@ -99,8 +99,8 @@ func (l *lab) wire(t testing.TB) {
 		}
 		return configure(rip, rip6)
 	}))
-	must(t, l.client.Do(func() error { return configure(clientIP, clientIP6) }))
-	must(t, l.client.Do(func() error {
+	must(tb, l.client.Do(func() error { return configure(clientIP, clientIP6) }))
+	must(tb, l.client.Do(func() error {
 		link, err := netlink.LinkByName("eth0")
 		if err != nil {
 			return err
@@ -131,11 +131,11 @@ func configure(addrs ...netip.Addr) error {
 		if a.Is6() {
 			na.Flags = 0x02 // IFA_F_NODAD
 		}
-		if err := netlink.AddrAdd(link, na); err != nil {
+		if err = netlink.AddrAdd(link, na); err != nil {
 			return err
 		}
 	}
-	if err := netlink.LinkSetUp(link); err != nil {
+	if err = netlink.LinkSetUp(link); err != nil {
 		return err
 	}
 	lo, err := netlink.LinkByName("lo")
@@ -150,51 +150,51 @@ func host(a netip.Addr) *net.IPNet {
 }
 
 // dial connects from the client's namespace.
-func (l *lab) dial(t testing.TB, network string, to netip.Addr, port uint16) net.Conn {
-	t.Helper()
+func (l *lab) dial(tb testing.TB, network string, to netip.Addr, port uint16) net.Conn {
+	tb.Helper()
 	var conn net.Conn
-	must(t, l.client.Do(func() (err error) {
+	must(tb, l.client.Do(func() (err error) {
 		d := net.Dialer{Timeout: 5 * time.Second}
-		conn, err = d.DialContext(t.Context(), network, netip.AddrPortFrom(to, port).String())
+		conn, err = d.DialContext(tb.Context(), network, netip.AddrPortFrom(to, port).String())
 		return err
 	}))
-	t.Cleanup(func() { conn.Close() })
-	must(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	tb.Cleanup(func() { conn.Close() })
+	must(tb, conn.SetDeadline(time.Now().Add(10*time.Second)))
 	return conn
 }
 
 // status asks the control socket.
-func (l *lab) status(t testing.TB) control.Status {
-	t.Helper()
-	s, err := l.control.Status(t.Context())
-	must(t, err)
+func (l *lab) status(tb testing.TB) control.Status {
+	tb.Helper()
+	s, err := l.control.Status(tb.Context())
+	must(tb, err)
 	return s
 }
 
 // fault sets a fault until the test ends.
-func (l *lab) fault(t testing.TB, f control.Fault) {
-	t.Helper()
-	must(t, l.control.SetFault(t.Context(), f))
+func (l *lab) fault(tb testing.TB, f control.Fault) {
+	tb.Helper()
+	must(tb, l.control.SetFault(tb.Context(), f))
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-// eventually waits until check is true, at most for limit.
-func eventually(t testing.TB, limit time.Duration, what string, check func() bool) {
-	t.Helper()
-	end := time.After(limit)
+// eventually waits until check is true, at most for five seconds.
+func eventually(tb testing.TB, what string, check func() bool) {
+	tb.Helper()
+	end := time.After(5 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !check() {
 		select {
 		case <-tick.C:
 		case <-end:
-			t.Fatalf("not within %s: %s", limit, what)
+			tb.Fatalf("not within five seconds: %s", what)
 		}
 	}
 }

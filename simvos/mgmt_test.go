@@ -52,6 +52,7 @@ func get(ctx context.Context, c *http.Client, method, url, body string) (answer,
 }
 
 func TestManagement(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	c := l.web(t)
 	for _, tt := range []struct {
@@ -74,6 +75,7 @@ func TestManagement(t *testing.T) {
 }
 
 func TestStatusFaults(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	c := l.web(t)
 	const url = "https://192.168.94.110:8443/admin/status"
@@ -113,6 +115,7 @@ func TestStatusFaults(t *testing.T) {
 }
 
 func TestFaultRefusedByName(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	for _, f := range []control.Fault{{Kind: "explode"}, {Kind: control.Refuse, Service: "ftp"}, {Kind: control.Unhealthy, HTTPStatus: 7}} {
 		if err := l.control.SetFault(t.Context(), f); err == nil {

@@ -14,11 +14,12 @@ import (
 	"github.com/vosbed/vosbed/simvos/control"
 )
 
-// tool runs a program in the client's namespace and returns what it printed.
-func (l *lab) tool(t testing.TB, limit time.Duration, name string, args ...string) string {
+// tool runs a program in the client's namespace, for at most 20 s, and returns
+// what it printed.
+func (l *lab) tool(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	path := testenv.RequireTool(t, name)
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, path, args...)
@@ -31,10 +32,10 @@ func (l *lab) tool(t testing.TB, limit time.Duration, name string, args ...strin
 }
 
 // ffprobe probes a URL and checks that its video is the node's.
-func (l *lab) ffprobe(t testing.TB, url string, args ...string) string {
+func (l *lab) ffprobe(t *testing.T, url string, args ...string) string {
 	t.Helper()
 	fixed := []string{"-hide_banner", "-v", "error", "-show_entries", "stream=codec_name,profile,width,height,r_frame_rate:program_tags=service_name"}
-	out := l.tool(t, 20*time.Second, "ffprobe", append(append(fixed, args...), url)...)
+	out := l.tool(t, "ffprobe", append(append(fixed, args...), url)...)
 	for _, want := range []string{"codec_name=h264", "profile=Constrained Baseline", "width=128", "height=64", "r_frame_rate=25/1"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("ffprobe %s: no %s in\n%s", url, want, out)
@@ -44,6 +45,7 @@ func (l *lab) ffprobe(t testing.TB, url string, args ...string) string {
 }
 
 func TestTransportStreamForFFprobe(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	for _, url := range []string{
 		"tcp://192.168.94.110:61000",
@@ -51,7 +53,7 @@ func TestTransportStreamForFFprobe(t *testing.T) {
 		"http://[fd00:94::110]:8080/live.ts",
 	} {
 		t.Run(url, func(t *testing.T) {
-			out := l.ffprobe(t, url)
+			out := l.ffprobe(t, url, "-analyzeduration", "1000000")
 			for _, want := range []string{"codec_name=klv", "service_name=simvos-HT1"} {
 				if !strings.Contains(out, want) {
 					t.Errorf("no %s in\n%s", want, out)
@@ -61,7 +63,31 @@ func TestTransportStreamForFFprobe(t *testing.T) {
 	}
 }
 
+// TestWrongSourceStarvesStrictPlayers shows why the source matters: a player
+// that checks it gets nothing, while RTSP itself goes well.
+func TestWrongSourceStarvesStrictPlayers(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	l.fault(t, control.Fault{Kind: control.WrongSource})
+	path := testenv.RequireTool(t, "ffprobe")
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, path, "-v", "quiet", "-show_entries", "stream=width,r_frame_rate",
+		"-rtsp_transport", "udp", "-rtsp_flags", "filter_src", "rtsp://192.168.94.110/live")
+	cmd.Stdout = &out
+	must(t, l.client.Do(cmd.Start))
+	if err := cmd.Wait(); err == nil && strings.Contains(out.String(), "25/1") {
+		t.Errorf("a strict player plays from the wrong source:\n%s", out.String())
+	}
+	c := l.status(t).Client(clientIP, control.ProtoRTSPPlay)
+	if c.Sessions != 1 || c.SentPackets == 0 {
+		t.Errorf("ledger %+v, want a session and packets", c)
+	}
+}
+
 func TestRTSPForFFprobe(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	for name, args := range map[string][]string{
 		"udp strict source": {"-rtsp_transport", "udp", "-rtsp_flags", "filter_src"},
@@ -78,17 +104,18 @@ func TestRTSPForFFprobe(t *testing.T) {
 // TestDecode lets ffmpeg decode the stream: it must find nothing wrong, and
 // the pictures must show the server's id.
 func TestDecode(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
-	for name, args := range map[string][]string{
+	for name, input := range map[string][]string{
 		"rtsp":   {"-rtsp_transport", "udp", "-rtsp_flags", "filter_src", "-i", "rtsp://192.168.94.110/live"},
 		"rtmp":   {"-analyzeduration", "1000000", "-i", "rtmp://192.168.94.110/live/stream"},
 		"ts tcp": {"-analyzeduration", "1000000", "-i", "tcp://192.168.94.110:61000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "out.yuv")
-			args := append([]string{"-hide_banner", "-nostdin", "-v", "warning"}, args...)
+			args := append([]string{"-hide_banner", "-nostdin", "-v", "warning"}, input...)
 			args = append(args, "-map", "0:v", "-frames:v", "30", "-f", "rawvideo", "-pix_fmt", "yuv420p", file)
-			if out := l.tool(t, 20*time.Second, "ffmpeg", args...); out != "" {
+			if out := l.tool(t, "ffmpeg", args...); out != "" {
 				t.Errorf("ffmpeg complains:\n%s", out)
 			}
 			raw, err := os.ReadFile(file)
@@ -122,12 +149,13 @@ func code(luma []byte) uint32 {
 }
 
 func TestRTSPPublishByFFmpeg(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	source := []string{"-hide_banner", "-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=128x64:rate=25", "-t", "2", "-c:v", "mpeg4", "-f", "rtsp"}
 	var before control.Counters
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
-			l.tool(t, 20*time.Second, "ffmpeg", append(source, "-rtsp_transport", transport, "rtsp://192.168.94.110/in/one")...)
+			l.tool(t, "ffmpeg", append(source, "-rtsp_transport", transport, "rtsp://192.168.94.110/in/one")...)
 			c := l.status(t).Client(clientIP, control.ProtoRTSPRecord)
 			if c.Sessions != before.Sessions+1 || c.Active != 0 {
 				t.Errorf("%d sessions, %d active, want one more and none active", c.Sessions, c.Active)
@@ -141,6 +169,7 @@ func TestRTSPPublishByFFmpeg(t *testing.T) {
 }
 
 func TestRTMPForFFprobe(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	for _, to := range []string{"192.168.94.110", "[fd00:94::110]"} {
 		t.Run(to, func(t *testing.T) {
@@ -153,10 +182,11 @@ func TestRTMPForFFprobe(t *testing.T) {
 }
 
 func TestRTMPPublishByFFmpeg(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
-	l.tool(t, 20*time.Second, "ffmpeg", "-hide_banner", "-nostdin", "-v", "error",
+	l.tool(t, "ffmpeg", "-hide_banner", "-nostdin", "-v", "error",
 		"-analyzeduration", "1000000", "-i", "tcp://192.168.94.110:61000", "-map", "0:v", "-t", "2", "-c:v", "copy", "-f", "flv", "rtmp://192.168.94.110/in/one")
-	eventually(t, 5*time.Second, "the session to end", func() bool {
+	eventually(t, "the session to end", func() bool {
 		return l.status(t).Client(clientIP, control.ProtoRTMPRecord).Active == 0
 	})
 	c := l.status(t).Client(clientIP, control.ProtoRTMPRecord)

@@ -35,6 +35,7 @@ func ask(t *testing.T, conn net.Conn, seq uint64) (control.ProbeReply, error) {
 }
 
 func TestProbe(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	for _, network := range []string{"udp", "tcp"} {
 		for _, to := range []netip.Addr{vip, vip6, rip, rip6} {
@@ -69,6 +70,7 @@ func TestProbe(t *testing.T) {
 }
 
 func TestProbeFaults(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	conn := l.dial(t, "udp", vip, 60000)
 	silent := func(what string) {
@@ -105,6 +107,7 @@ func TestProbeFaults(t *testing.T) {
 }
 
 func TestWrongSourceIsTheRIP(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	l.fault(t, control.Fault{Kind: control.WrongSource})
 	for _, tt := range []struct{ used, want netip.Addr }{{vip, rip}, {vip6, rip6}} {
@@ -127,12 +130,13 @@ func TestWrongSourceIsTheRIP(t *testing.T) {
 }
 
 func TestRefuseAll(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	conn := l.dial(t, "tcp", vip, 60001)
 	_, err := ask(t, conn, 1)
 	must(t, err)
 	l.fault(t, control.Fault{Kind: control.Refuse})
-	if _, err := ask(t, conn, 2); err == nil {
+	if _, err = ask(t, conn, 2); err == nil {
 		t.Error("a connection outlived the refusal")
 	}
 	for _, s := range l.status(t).Services {
@@ -141,13 +145,13 @@ func TestRefuseAll(t *testing.T) {
 		}
 		if s.Network == "tcp" {
 			_, port, _ := net.SplitHostPort(s.Addr)
-			err := l.client.Do(func() error {
+			err = l.client.Do(func() error {
 				d := net.Dialer{Timeout: 5 * time.Second}
-				c, err := d.DialContext(t.Context(), "tcp", net.JoinHostPort(vip.String(), port))
-				if err == nil {
+				c, derr := d.DialContext(t.Context(), "tcp", net.JoinHostPort(vip.String(), port))
+				if derr == nil {
 					c.Close()
 				}
-				return err
+				return derr
 			})
 			if !errors.Is(err, unix.ECONNREFUSED) {
 				t.Errorf("service %s: %v, want connection refused", s.Name, err)
@@ -160,6 +164,7 @@ func TestRefuseAll(t *testing.T) {
 }
 
 func TestBulk(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	const size = 3<<20 + 17
 	t.Run("upload", func(t *testing.T) {

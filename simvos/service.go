@@ -189,7 +189,7 @@ func (s *service) reopen(ctx context.Context, n *Node) bool {
 			s.publish(stateListening)
 			return true
 		}
-		n.log.Warn("cannot open the service again, will retry", "service", s.name, "err", err)
+		n.log.WarnContext(ctx, "cannot open the service again, will retry", "service", s.name, "err", err)
 		if !pause(ctx, reopenPause) {
 			return false
 		}

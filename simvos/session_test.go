@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/vosbed/vosbed/simvos/control"
 )
@@ -42,7 +41,7 @@ func (k *talker) do(method, url, body string, lines ...string) (int, textproto.M
 	header, err := p.ReadMIMEHeader()
 	must(k.t, err)
 	if n, _ := strconv.Atoi(header.Get("Content-Length")); n > 0 {
-		_, err := io.CopyN(io.Discard, k.r, int64(n))
+		_, err = io.CopyN(io.Discard, k.r, int64(n))
 		must(k.t, err)
 	}
 	if header.Get("Cseq") != fmt.Sprint(k.cseq) {
@@ -71,6 +70,7 @@ const (
 )
 
 func TestRTSPStates(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	k := l.talk(t)
 	if h := k.want(200, "OPTIONS", "*"); !strings.Contains(h.Get("Public"), "RECORD") || !strings.Contains(h.Get("Server"), "HT1") {
@@ -112,6 +112,7 @@ func TestRTSPStates(t *testing.T) {
 // TestRecordFromElsewhere sends RTP to the port of another client's session, as
 // a balancer without persistence would make it arrive.
 func TestRecordFromElsewhere(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	k := l.talk(t)
 	const sdp = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=control:streamid=0\r\n"
@@ -135,18 +136,19 @@ func TestRecordFromElsewhere(t *testing.T) {
 			must(t, err)
 		}
 	}
-	eventually(t, 5*time.Second, "3 packets of the client and 2 strays", func() bool {
+	eventually(t, "3 packets of the client and 2 strays", func() bool {
 		s := l.status(t)
 		return s.Client(clientIP, control.ProtoRTSPRecord).ReceivedPackets == 3 &&
 			s.Client(clientIP6, control.ProtoRTSPRecord).Stray == 2
 	})
 	k.conn.Close()
-	eventually(t, 5*time.Second, "the session to end with its connection", func() bool {
+	eventually(t, "the session to end with its connection", func() bool {
 		return l.status(t).Client(clientIP, control.ProtoRTSPRecord).Active == 0
 	})
 }
 
 func TestManySessions(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	ports := map[string]bool{}
 	var all []*talker
@@ -167,7 +169,7 @@ func TestManySessions(t *testing.T) {
 	for _, k := range all {
 		k.conn.Close()
 	}
-	eventually(t, 5*time.Second, "all connections to end", func() bool {
+	eventually(t, "all connections to end", func() bool {
 		return l.status(t).Protocols[control.ServiceRTSP].Active == 0
 	})
 }

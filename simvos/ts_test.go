@@ -42,6 +42,7 @@ func readTS(t *testing.T, conn net.Conn, d time.Duration) []control.Marker {
 }
 
 func TestTransportStreamOverUDP(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	for _, to := range []netip.Addr{vip, vip6} {
 		conn := l.dial(t, "udp", to, 61001)
@@ -66,6 +67,7 @@ func TestTransportStreamOverUDP(t *testing.T) {
 }
 
 func TestMediaDead(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	conn := l.dial(t, "udp", vip, 61001)
 	_, err := conn.Write([]byte("TS"))
@@ -88,6 +90,7 @@ func TestMediaDead(t *testing.T) {
 }
 
 func TestTransportStreamIngest(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, nil)
 	conn := l.dial(t, "udp", vip, 61002)
 	packet := func(cc byte) []byte {
@@ -109,7 +112,7 @@ func TestTransportStreamIngest(t *testing.T) {
 	_, err := conn.Write([]byte("no transport stream"))
 	must(t, err)
 	want := control.Counters{Sessions: 1, Active: 1, ReceivedPackets: 27, ReceivedBytes: 27 * 188, Lost: 3, Stray: 1}
-	eventually(t, 5*time.Second, "the ledger to count", func() bool {
+	eventually(t, "the ledger to count", func() bool {
 		return l.status(t).Client(clientIP, control.ServiceTSIngest) == want
 	})
 }

@@ -91,7 +91,7 @@ func (c Config) place(vip netip.Addr) (p placed, fresh bool, err error) {
 	if err != nil {
 		return p, false, fmt.Errorf("find interface %s for %s: %w", p.iface, vip, err)
 	}
-	if err := netlink.LinkSetUp(link); err != nil {
+	if err = netlink.LinkSetUp(link); err != nil {
 		return p, false, fmt.Errorf("set %s up: %w", p.iface, err)
 	}
 	err = netlink.AddrAdd(link, p.address())

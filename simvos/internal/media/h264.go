@@ -14,8 +14,10 @@ import (
 // The picture: 8 x 4 macroblocks of 16 x 16 pixels.
 const (
 	mbWidth, mbHeight = 8, 4
-	// Width and Height are the picture's size in pixels.
-	Width, Height = 16 * mbWidth, 16 * mbHeight
+	// Width of the picture in pixels.
+	Width = 16 * mbWidth
+	// Height of the picture in pixels.
+	Height = 16 * mbHeight
 	// Rate is the number of frames per second.
 	Rate = 25
 	// GOP is the number of frames from one key frame to the next: a new viewer

@@ -25,6 +25,9 @@ const (
 	keepalive = 10 * time.Second
 	// maxSubscribers bounds the fan-out of one node.
 	maxSubscribers = 4096
+	// maxRequest and maxDatagram are the sizes of receive buffers.
+	maxRequest  = 2048
+	maxDatagram = 65536
 	// datagramLen is the usual seven packets per datagram.
 	datagramLen = 7 * packetSize
 )
@@ -66,40 +69,26 @@ func (u *UDP) Addr() net.Addr { return u.sock.Addr() }
 // Serve takes requests and sends until ctx ends.
 func (u *UDP) Serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	stop := context.AfterFunc(ctx, func() { u.sock.Close() })
-	defer stop()
-	defer u.sock.Close()
 	wake := make(chan struct{}, 1)
-	g.Go(func() error { return u.listen(ctx, wake) })
+	g.Go(func() error {
+		return u.sock.Each(ctx, maxRequest, func(b []byte, d sock.Datagram) { u.request(b, d, wake) })
+	})
 	g.Go(func() error { return u.feed(ctx, wake) })
 	return g.Wait()
 }
 
-// listen keeps the table of subscribers.
-func (u *UDP) listen(ctx context.Context, wake chan<- struct{}) error {
-	buf := make([]byte, 2048)
-	for {
-		n, d, err := u.sock.Read(buf)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil && sock.IsPassing(err) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("receive requests for the stream: %w", err)
-		}
-		e := u.Ledger.Entry(control.ServiceTSUDP, d.From.Addr())
-		e.Received(1, n)
-		if !bytes.HasPrefix(buf[:n], []byte(subscribe)) {
-			e.Stray()
-			continue
-		}
-		u.renew(subscription{d.From, d.To}, e, time.Now())
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
+// request keeps the table of subscribers.
+func (u *UDP) request(b []byte, d sock.Datagram, wake chan<- struct{}) {
+	e := u.Ledger.Entry(control.ServiceTSUDP, d.From.Addr())
+	e.Received(1, len(b))
+	if !bytes.HasPrefix(b, []byte(subscribe)) {
+		e.Stray()
+		return
+	}
+	u.renew(subscription{d.From, d.To}, e, time.Now())
+	select {
+	case wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -225,23 +214,7 @@ func (i *Ingest) Addr() net.Addr { return i.sock.Addr() }
 
 // Serve receives until ctx ends.
 func (i *Ingest) Serve(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { i.sock.Close() })
-	defer stop()
-	defer i.sock.Close()
-	buf := make([]byte, 65536)
-	for {
-		n, d, err := i.sock.Read(buf)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil && sock.IsPassing(err) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("receive transport streams: %w", err)
-		}
-		i.receive(d.From, buf[:n])
-	}
+	return i.sock.Each(ctx, maxDatagram, func(b []byte, d sock.Datagram) { i.receive(d.From, b) })
 }
 
 // receive counts one datagram.

@@ -75,7 +75,7 @@ func (s *Server) serve(ctx context.Context, tcp *net.TCPConn) {
 	e.Open()
 	defer e.Close()
 	if err := s.accept(ctx, tcp, client); err != nil {
-		s.o.Logger.Debug("RTMP session ended", "client", client.Unmap(), "err", err)
+		s.o.Logger.DebugContext(ctx, "RTMP session ended", "client", client.Unmap(), "err", err)
 	}
 }
 

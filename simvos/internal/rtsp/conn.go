@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -223,13 +224,12 @@ func (c *conn) setup(ctx context.Context, req *request) response {
 	}
 	tr, err := c.session.add(ctx, req.url, t)
 	if err != nil {
-		c.server.o.Logger.Warn("cannot set up a track", "client", c.remote, "err", err)
+		c.server.o.Logger.WarnContext(ctx, "cannot set up a track", "client", c.remote, "err", err)
 		return reply(statusUnavailable)
 	}
-	source := c.server.o.Source(c.local, serviceName)
 	return reply(statusOK,
 		"Session", fmt.Sprintf("%s;timeout=%d", c.session.id, int(sessionTimeout.Seconds())),
-		"Transport", t.answer(tr.port(), source, tr.ssrc))
+		"Transport", t.answer(tr.port(), c.local, tr.ssrc))
 }
 
 // maySetup returns the status with which a SETUP is refused, or statusOK.
@@ -252,11 +252,5 @@ func (c *conn) maySetup(req *request) int {
 
 // isPublished reports whether the URL is a track that ANNOUNCE described.
 func (c *conn) isPublished(u *url.URL) bool {
-	key := trackKey(u)
-	for _, p := range c.published {
-		if p == key {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.published, trackKey(u))
 }

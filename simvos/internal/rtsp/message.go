@@ -70,8 +70,8 @@ func readMessage(r *bufio.Reader) (*request, *frame, error) {
 		return nil, nil, err
 	}
 	if first[0] == '$' {
-		f, err := readFrame(r)
-		return nil, f, err
+		f, ferr := readFrame(r)
+		return nil, f, ferr
 	}
 	req, err := readRequest(r)
 	return req, nil, err
@@ -96,7 +96,7 @@ func readRequest(r *bufio.Reader) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := readHeader(r, req.header); err != nil {
+	if err = readHeader(r, req.header); err != nil {
 		return nil, err
 	}
 	length, err := req.contentLength()

@@ -27,9 +27,9 @@ var errSDP = errors.New("unusable session description")
 
 // describe returns the session description of the live programme.
 func describe(id *identity.Identity, local netip.Addr) ([]byte, error) {
-	family, any := "IP4", "0.0.0.0"
+	family, wildcard := "IP4", "0.0.0.0"
 	if local.Is6() {
-		family, any = "IP6", "::"
+		family, wildcard = "IP6", "::"
 	}
 	sps, pps := media.SPS(), media.PPS()
 	sets := base64.StdEncoding.EncodeToString(sps) + "," + base64.StdEncoding.EncodeToString(pps)
@@ -45,7 +45,7 @@ func describe(id *identity.Identity, local netip.Addr) ([]byte, error) {
 	d := sdp.SessionDescription{
 		Origin:                sdp.Origin{Username: "-", SessionID: id.Epoch, SessionVersion: 1, NetworkType: "IN", AddressType: family, UnicastAddress: local.WithZone("").String()},
 		SessionName:           sdp.SessionName(fmt.Sprintf("simvos %s %d", id.Name, id.ID)),
-		ConnectionInformation: &sdp.ConnectionInformation{NetworkType: "IN", AddressType: family, Address: &sdp.Address{Address: any}},
+		ConnectionInformation: &sdp.ConnectionInformation{NetworkType: "IN", AddressType: family, Address: &sdp.Address{Address: wildcard}},
 		TimeDescriptions:      []sdp.TimeDescription{{}},
 		Attributes:            []sdp.Attribute{sdp.NewAttribute("control", "*"), sdp.NewAttribute("range", "npt=0-")},
 		MediaDescriptions:     []*sdp.MediaDescription{video},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -75,6 +76,32 @@ func (u *UDP) Read(b []byte) (int, Datagram, error) {
 	return n, Datagram{From: from, To: destination(u.oob[:oobn])}, nil
 }
 
+// Each calls handle for every datagram of at most size bytes until ctx ends. It
+// then closes the socket and returns nil.
+func (u *UDP) Each(ctx context.Context, size int, handle func(b []byte, d Datagram)) error {
+	stop := context.AfterFunc(ctx, func() { u.Close() })
+	defer stop()
+	defer u.Close()
+	buf := make([]byte, size)
+	for {
+		n, d, err := u.Read(buf)
+		switch {
+		case err == nil:
+			handle(buf[:n], d)
+		case !IsPassing(err):
+			return unlessEnded(ctx, fmt.Errorf("receive on UDP port %d: %w", u.LocalPort(), err))
+		}
+	}
+}
+
+// unlessEnded returns err, or nil when ctx has ended and so explains it.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
 // destination reads the address out of the only control message that was asked for.
 func destination(oob []byte) netip.Addr {
 	if len(oob) < unix.CmsgLen(unix.SizeofInet6Pktinfo) {
@@ -126,15 +153,7 @@ func IsPassing(err error) bool {
 // errorsIs reports whether err is one of the error numbers.
 func errorsIs(err error, numbers ...unix.Errno) bool {
 	var e unix.Errno
-	if !errors.As(err, &e) {
-		return false
-	}
-	for _, n := range numbers {
-		if e == n {
-			return true
-		}
-	}
-	return false
+	return errors.As(err, &e) && slices.Contains(numbers, e)
 }
 
 // IsInUse reports that a port could not be bound because something has it.
