@@ -46,7 +46,7 @@ func (f *facts) inputs() plan.Inputs {
 	known := map[lb.RealID]bool{}
 	for id, h := range f.health() {
 		// A server without a verdict is not known yet, rather than down.
-		if !h.Since.IsZero() {
+		if h.Up || !h.Last.At.IsZero() {
 			known[id] = h.Up
 		}
 	}

@@ -61,6 +61,8 @@ func (a *Appliance) readEngine(ctx context.Context, f *status.Facts) {
 		return
 	}
 	f.Dataplane.Drops, f.MACs = counters.Drops, counters.MACs
+	f.Dataplane.Flows, f.Dataplane.FlowCapacity = counters.Flows, counters.FlowCapacity
+	f.Dataplane.Entries, f.Dataplane.EntryCapacity = counters.Entries, counters.EntryCapacity
 	maps.Copy(f.Counters, counters.Services)
 	if a.engine.conflicts == nil {
 		return
