@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vosbed/vosbed/appliance"
+	"github.com/vosbed/vosbed/appliance/config"
+	"github.com/vosbed/vosbed/appliance/lb"
+	"github.com/vosbed/vosbed/internal/strictyaml"
+)
+
+// mistakes is everything wrong with a configuration file.
+type mistakes struct {
+	file string
+	errs strictyaml.Errors
+}
+
+func (m *mistakes) summary() string {
+	word := "mistakes"
+	if len(m.errs) == 1 {
+		word = "mistake"
+	}
+	return fmt.Sprintf("%s has %d %s", m.file, len(m.errs), word)
+}
+
+// Error returns every mistake with its place in the file, then their number.
+func (m *mistakes) Error() string {
+	return strings.TrimSuffix(m.errs.Render(), "\n") + "\n" + m.summary()
+}
+
+// Unwrap makes it count as a mistake in what was given.
+func (m *mistakes) Unwrap() error { return badInput(m.summary()) }
+
+func (m *mistakes) lines() []string {
+	out := make([]string, len(m.errs))
+	for i, e := range m.errs {
+		out[i] = e.Error()
+	}
+	return out
+}
+
+func load(path string) (lb.Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return lb.Config{}, badInput("read the configuration: " + err.Error())
+	}
+	cfg, err := config.Parse(path, data)
+	if errs := config.ErrorsOf(err); errs != nil {
+		return lb.Config{}, &mistakes{path, errs}
+	}
+	return cfg, err
+}
+
+func (a *app) checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check FILE",
+		Short: "Find every mistake in a configuration file",
+		Long: `check reads a configuration file as the daemon does and reports all mistakes at
+once, each with its line. It needs no daemon and changes nothing.`,
+		Example: "  lbctl check /etc/vosbed/config.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			cfg, err := load(args[0])
+			if err != nil {
+				return err
+			}
+			servers := 0
+			for _, svc := range cfg.Services {
+				servers += len(svc.Reals)
+			}
+			return a.print(
+				map[string]any{"file": args[0], "ok": true, "revision": config.Revision(cfg), "services": len(cfg.Services), "servers": servers},
+				fmt.Sprintf("%s is fine: services %d, real servers %d\n", args[0], len(cfg.Services), servers))
+		},
+	}
+}
+
+func (a *app) planCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan FILE",
+		Short: "Show what a configuration file would program",
+		Long: `plan shows the VIPs, services, servers and health checks (with their resolved
+URLs) that the daemon would set up. It needs no daemon and changes nothing.`,
+		Example: "  lbctl plan /etc/vosbed/config.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			cfg, err := load(args[0])
+			if err != nil {
+				return err
+			}
+			text := appliance.PlanText(cfg)
+			return a.print(map[string]string{"file": args[0], "revision": config.Revision(cfg), "plan": text}, text)
+		},
+	}
+}

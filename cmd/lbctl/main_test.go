@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/vosbed/vosbed/appliance/api"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"lbctl": main})
+}
+
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:   "testdata/script",
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"lbd": startFake, "lbctl-exit": exitsWith},
+		Setup: setup,
+	})
+}
+
+// setup gives every story the golden status of the real server and the product's
+// own configuration files.
+func setup(env *testscript.Env) error {
+	env.Setenv("VOSBED_SOCKET", filepath.Join(env.WorkDir, "lbd.sock"))
+	for name, from := range map[string]string{
+		"status.json":    "../../appliance/internal/mgmt/testdata/status.json",
+		"reference.yaml": "../../appliance/config/reference.yaml",
+		"minimal.yaml":   "../../appliance/config/minimal.yaml",
+	} {
+		data, err := os.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(env.WorkDir, name), data, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fake answers as a daemon would and writes what it was asked to the file
+// "requests". If the file "problem.json" exists, every change is refused with it.
+type fake struct {
+	dir string
+	mu  sync.Mutex
+}
+
+// startFake is the story command "lbd": it serves $VOSBED_SOCKET until the end.
+func startFake(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: lbd")
+	}
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "unix", ts.Getenv("VOSBED_SOCKET"))
+	ts.Check(err)
+	srv := &http.Server{Handler: &fake{dir: ts.Getenv("WORK")}, ReadHeaderTimeout: time.Second}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = srv.Serve(ln) }()
+	ts.Defer(func() { _ = srv.Close(); <-done })
+}
+
+// exitsWith is the story command "lbctl-exit CODE ARGS...": lbctl must end so.
+func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: lbctl-exit CODE ARGS...")
+	}
+	err := ts.Exec("lbctl", args[1:]...)
+	var exit *exec.ExitError
+	got := exitOK
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(got) != args[0] {
+		ts.Fatalf("lbctl exits with %d, want %s", got, args[0])
+	}
+}
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<16))
+	f.note(fmt.Sprintf("%s %s %s\n", r.Method, r.RequestURI, body))
+	if problem, err := os.ReadFile(filepath.Join(f.dir, "problem.json")); err == nil && r.Method != http.MethodGet {
+		var p api.Problem
+		_ = json.Unmarshal(problem, &p)
+		w.Header().Set("Content-Type", api.ContentProblem)
+		w.WriteHeader(p.Status)
+		_, _ = w.Write(problem)
+		return
+	}
+	switch r.Method + " " + r.URL.Path {
+	case "GET " + api.PathStatus:
+		http.ServeFile(w, r, filepath.Join(f.dir, "status.json"))
+	case "GET " + api.PathPersistence:
+		_, _ = io.WriteString(w, `[{"service":"a","client":"10.0.0.1","server":"HT1","idle_ms":90500}]`)
+	case "DELETE " + api.PathPersistence:
+		_, _ = io.WriteString(w, `{"entries":7}`)
+	case "GET " + api.PathConfig:
+		w.Header().Set("ETag", `"r1"`)
+		_, _ = io.WriteString(w, "node:\n  name: lb1\n")
+	case "GET " + api.PathMetrics:
+		_, _ = io.WriteString(w, "vosbed_problems 0\n")
+	case "POST " + api.PathToken:
+		_, _ = io.WriteString(w, `{"token":"the-token","pin":"sha256//the-pin"}`)
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+func (f *fake) note(line string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	file, err := os.OpenFile(filepath.Join(f.dir, "requests"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return
+	}
+	_, _ = file.WriteString(line)
+	_ = file.Close()
+}
+
+// TestWatch watches a daemon that goes away: the picture is repeated, and Ctrl-C
+// is a good end.
+func TestWatch(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	asked := 0
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		if asked == 2 || asked == 3 { // the second try is the HTTP client's own
+			panic(http.ErrAbortHandler)
+		}
+		if asked == 5 {
+			cancel()
+		}
+		_, _ = io.WriteString(w, `{"node":"lb1"}`)
+	}))
+	ln, err := new(net.ListenConfig).Listen(ctx, "unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Listener = ln
+	srv.Start()
+	defer srv.Close()
+	var out, errs bytes.Buffer
+	a := &app{out: &out, err: &errs}
+	if code := a.run(ctx, []string{"--socket", ln.Addr().String(), "status", "--watch", "--interval", "100ms"}); code != exitOK {
+		t.Errorf("exit %d, want 0: %s", code, errs.String())
+	}
+	if n := bytes.Count(out.Bytes(), []byte("lb1 ·")); n < 2 {
+		t.Errorf("%d pictures, want at least 2", n)
+	}
+	if !bytes.Contains(errs.Bytes(), []byte("cannot reach")) {
+		t.Errorf("the lost daemon was not reported: %q", errs.String())
+	}
+}
+
+func TestColorsKeepTheColumns(t *testing.T) {
+	tab := table{rows: [][]cell{
+		{{"✔ serving", green}, {"a", plain}},
+		{{"✖", red}, {"b", plain}},
+	}}
+	want := "\x1b[32m✔ serving\x1b[0m  a\n\x1b[31m✖\x1b[0m          b\n"
+	if got := tab.text(true); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vosbed/vosbed/appliance/api"
+	"github.com/vosbed/vosbed/internal/buildinfo"
+)
+
+func (a *app) haCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "ha",
+		Short: "Show the pair, move the VIPs between its nodes",
+		Args:  cobra.NoArgs,
+		RunE:  group,
+	}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "status", Short: "Show this node's view of the pair", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return a.with(func(c *api.Client) error {
+					s, err := c.Status(cmd.Context())
+					if err != nil {
+						return err
+					}
+					return a.print(s.Pair, head(s)+pairText(s.Pair))
+				})
+			},
+		},
+		a.pairCommand("takeover", "Make this node active", "this node takes the VIPs"),
+		a.pairCommand("release", "Hand the VIPs to the peer", "this node hands the VIPs to its peer"),
+	)
+	return cmd
+}
+
+func (a *app) pairCommand(name, short, done string) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Short: short, Example: "  lbctl ha " + name + " && lbctl ha status", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(func(c *api.Client) error {
+				if err := c.PairCommand(cmd.Context(), name); err != nil {
+					return err
+				}
+				return a.done("%s", done)
+			})
+		},
+	}
+}
+
+func (a *app) reloadCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "reload",
+		Short: "Make the daemon read its configuration file again",
+		Long: `reload applies the configuration file without dropping a connection that it does
+not concern. A file with mistakes changes nothing.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(func(c *api.Client) error {
+				if err := c.Reload(cmd.Context()); err != nil {
+					return err
+				}
+				return a.done("configuration reloaded")
+			})
+		},
+	}
+}
+
+func (a *app) configCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "config", Short: "Print the running configuration", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(func(c *api.Client) error {
+				yaml, revision, err := c.Config(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return a.print(map[string]string{"revision": revision, "yaml": string(yaml)}, string(yaml))
+			})
+		},
+	}
+}
+
+func (a *app) metricsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "metrics", Short: "Print the node's metrics as Prometheus reads them", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(func(c *api.Client) error {
+				text, err := c.Metrics(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return a.print(map[string]string{"metrics": string(text)}, string(text))
+			})
+		},
+	}
+}
+
+func (a *app) passwdCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "passwd",
+		Short: "Make a new token for the HTTPS API and print it once",
+		Long: `passwd replaces the token of the HTTPS API; the old one is worthless at once. The
+node keeps only a hash, so the token is shown this one time, alone on standard
+output; the certificate's pin for --pin follows on standard error. It works on the
+node itself only.`,
+		Example: "  lbctl passwd > lb1.token",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(func(c *api.Client) error {
+				t, err := c.NewToken(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if !a.json && t.Pin != "" {
+					fmt.Fprintln(a.err, "pin:", t.Pin)
+				}
+				return a.print(t, t.Token+"\n")
+			})
+		},
+	}
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print which build this is", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			info := buildinfo.Get()
+			return a.print(info, "lbctl "+info.String()+"\n")
+		},
+	}
+}
