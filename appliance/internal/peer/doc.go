@@ -13,4 +13,14 @@
 // only if it echoes the receiver's own. A heartbeat with a foreign echo is answered
 // at once (a greeting), so two nodes know each other one round trip after the
 // later one has started. A recorded heartbeat of an earlier life never counts.
+//
+// # Replication
+//
+// One TLS 1.3 connection carries both directions; the secondary dials, the primary
+// listens. Each role has an Ed25519 key derived from the secret, and each end
+// accepts exactly the other role's key: certificates are only the envelope. On
+// every connection each end sends all of its entries, an end mark, and from then on
+// what changes. A node is in sync when it has applied the peer's end mark on the
+// present connection. Ages travel, never clocks, and they are rounded up, so an
+// entry never grows younger by travelling. What came from the peer is not sent back.
 package peer

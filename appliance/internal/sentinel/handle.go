@@ -80,11 +80,9 @@ func (h *Handle) Run(ctx context.Context) error {
 	delay := firstRestart
 	for ctx.Err() == nil {
 		began := time.Now()
-		died := h.once(ctx)
-		if ctx.Err() != nil {
-			break // it ended because it should
+		if died := h.once(ctx); ctx.Err() == nil {
+			h.opts.Logger.ErrorContext(ctx, "sentinel ended, starting it again", "err", died)
 		}
-		h.opts.Logger.ErrorContext(ctx, "sentinel ended, starting it again", "err", died)
 		if time.Since(began) > time.Minute {
 			delay = firstRestart
 		}

@@ -1,0 +1,331 @@
+package peer
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/vosbed/vosbed/appliance/internal/dataplane"
+)
+
+// Times of a session.
+const (
+	// gather is how long changes are collected into one frame: a tenth of the lag
+	// that replication may have.
+	gather    = 5 * time.Millisecond
+	keepalive = 3 * time.Second
+	// silence ends a connection: three keepalives.
+	silence = 3 * keepalive
+)
+
+const protocol = 1
+
+// hello opens each direction.
+type hello struct {
+	Version int
+	Node    string
+	Tables  []string
+}
+
+// clearing asks the peer to remove entries from a table.
+type clearing struct {
+	Table string
+	Sel   dataplane.Selector
+}
+
+// session is one connection.
+type session struct {
+	r    *Replicator
+	conn net.Conn
+
+	mu     sync.Mutex
+	seq    uint64
+	unack  []sent // oldest first
+	ack    uint64 // highest applied, to be told
+	acked  uint64 // highest told
+	synced bool
+	wake   chan struct{}
+	clears chan clearing
+}
+
+// sent is a frame that the peer has not acknowledged: its number and when its
+// oldest change was made.
+type sent struct {
+	seq   uint64
+	since time.Time
+}
+
+func newSession(r *Replicator, conn net.Conn) *session {
+	return &session{r: r, conn: conn, wake: make(chan struct{}, 1), clears: make(chan clearing, 16)}
+}
+
+// run serves both directions until one ends.
+func (s *session) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() })
+	defer stop()
+	written := make(chan error, 1)
+	go func() {
+		err := s.write(ctx)
+		cancel()
+		written <- err
+	}()
+	err := s.readAll(ctx)
+	cancel()
+	return errors.Join(err, <-written)
+}
+
+func (s *session) write(ctx context.Context) error {
+	h := hello{Version: protocol, Node: s.r.cfg.Node}
+	for _, t := range s.r.tables {
+		h.Tables = append(h.Tables, t.Name)
+	}
+	if err := s.sendJSON(frameHello, h); err != nil {
+		return err
+	}
+	if err := s.snapshot(ctx); err != nil {
+		return err
+	}
+	return s.stream(ctx)
+}
+
+// snapshot sends every entry of every table. Changes made meanwhile wait in the
+// outbox, which has been open since before the export.
+func (s *session) snapshot(ctx context.Context) error {
+	for _, t := range s.r.tables {
+		all, err := t.Face.Export(ctx)
+		if err != nil {
+			return fmt.Errorf("export table %s for the peer: %w", t.Name, err)
+		}
+		for len(all) > 0 {
+			n := min(batch, len(all))
+			part := all[:n]
+			all = all[n:]
+			s.r.out.learn(t.Name, part, time.Now())
+			if err := s.send(frameSnapshot, time.Time{}, func(b []byte) []byte { return appendEntries(b, t.Name, part) }); err != nil {
+				return err
+			}
+			s.r.sent.Add(uint64(n))
+		}
+	}
+	return s.send(frameEnd, time.Time{}, nil)
+}
+
+// stream sends what changes, acknowledgements and keepalives.
+func (s *session) stream(ctx context.Context) error {
+	alive := time.NewTicker(keepalive)
+	defer alive.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+			err = s.sendAck()
+		case c := <-s.clears:
+			err = s.sendJSON(frameClear, c)
+		case <-alive.C:
+			err = s.send(framePing, time.Time{}, nil)
+		case <-s.r.out.notify:
+			err = s.deltas(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) deltas(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(gather):
+	}
+	for {
+		table, entries, since := s.r.out.take(time.Now())
+		if len(entries) == 0 {
+			return s.sendAck()
+		}
+		if err := s.send(frameDelta, since, func(b []byte) []byte { return appendEntries(b, table, entries) }); err != nil {
+			return err
+		}
+		s.r.sent.Add(uint64(len(entries)))
+	}
+}
+
+func (s *session) sendJSON(kind byte, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode a replication message: %w", err)
+	}
+	return s.send(kind, time.Time{}, func(b []byte) []byte { return append(b, body...) })
+}
+
+// send writes one numbered frame. since marks frames whose acknowledgement
+// measures the lag; zero = not measured.
+func (s *session) send(kind byte, since time.Time, body func([]byte) []byte) error {
+	s.mu.Lock()
+	s.seq++
+	seq := s.seq
+	if !since.IsZero() {
+		s.unack = append(s.unack, sent{seq, since})
+	}
+	s.mu.Unlock()
+	return s.put(appendFrame(nil, kind, seq, body))
+}
+
+func (s *session) put(b []byte) error {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(silence)); err != nil {
+		return fmt.Errorf("write to the peer: %w", err)
+	}
+	if _, err := s.conn.Write(b); err != nil {
+		return fmt.Errorf("write to the peer: %w", err)
+	}
+	return nil
+}
+
+func (s *session) sendAck() error {
+	s.mu.Lock()
+	ack := s.ack
+	fresh := ack > s.acked
+	s.acked = ack
+	s.mu.Unlock()
+	if !fresh {
+		return nil
+	}
+	return s.put(appendFrame(nil, frameAck, ack, nil))
+}
+
+func (s *session) readAll(ctx context.Context) error {
+	in := bufio.NewReaderSize(s.conn, 64<<10)
+	var (
+		buf  []byte
+		last uint64
+	)
+	for {
+		if err := s.conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
+			return fmt.Errorf("read from the peer: %w", err)
+		}
+		f, reuse, err := readFrame(in, buf)
+		if err != nil {
+			return fmt.Errorf("read from the peer: %w", err)
+		}
+		buf = reuse
+		if f.kind == frameAck {
+			s.acknowledged(f.seq)
+			continue
+		}
+		if f.seq != last+1 {
+			return fmt.Errorf("%w: number %d after %d", errFrame, f.seq, last)
+		}
+		last = f.seq
+		if err := s.handle(ctx, f); err != nil {
+			return err
+		}
+		s.applied(f.seq)
+	}
+}
+
+func (s *session) handle(ctx context.Context, f frame) error {
+	if (f.seq == 1) != (f.kind == frameHello) {
+		return fmt.Errorf("%w: kind %d at number %d", errFrame, f.kind, f.seq)
+	}
+	switch f.kind {
+	case frameHello:
+		return s.greeted(f.body)
+	case frameSnapshot, frameDelta:
+		return s.entries(ctx, f.body)
+	case frameEnd:
+		s.mu.Lock()
+		s.synced = true
+		s.mu.Unlock()
+		s.r.changed()
+		return nil
+	case frameClear:
+		return s.clear(ctx, f.body)
+	case framePing:
+		return nil
+	}
+	return fmt.Errorf("%w: kind %d", errFrame, f.kind)
+}
+
+func (s *session) greeted(body []byte) error {
+	var h hello
+	if err := json.Unmarshal(body, &h); err != nil {
+		return fmt.Errorf("decode the peer's greeting: %w", err)
+	}
+	if h.Version != protocol {
+		return fmt.Errorf("the peer speaks replication version %d, this node %d: update the older one", h.Version, protocol)
+	}
+	return nil
+}
+
+func (s *session) entries(ctx context.Context, body []byte) error {
+	table, entries, err := decodeEntries(body)
+	if err != nil {
+		return err
+	}
+	t, ok := s.r.table(table)
+	if !ok {
+		return nil // a table that this node does not have
+	}
+	// Learn first: the import itself may come back by the table's stream.
+	s.r.out.learn(table, entries, time.Now())
+	if err := t.Face.Import(ctx, entries); err != nil {
+		return fmt.Errorf("import %d entries of the peer into table %s: %w", len(entries), table, err)
+	}
+	s.r.received.Add(uint64(len(entries)))
+	return nil
+}
+
+func (s *session) clear(ctx context.Context, body []byte) error {
+	var c clearing
+	if err := json.Unmarshal(body, &c); err != nil {
+		return fmt.Errorf("decode the peer's clearing: %w", err)
+	}
+	t, ok := s.r.table(c.Table)
+	if !ok {
+		return nil
+	}
+	if _, err := t.Face.Clear(ctx, c.Sel); err != nil {
+		return fmt.Errorf("clear entries of table %s for the peer: %w", c.Table, err)
+	}
+	return nil
+}
+
+// applied wakes the writer to acknowledge.
+func (s *session) applied(seq uint64) {
+	s.mu.Lock()
+	s.ack = seq
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *session) acknowledged(seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for n < len(s.unack) && s.unack[n].seq <= seq {
+		n++
+	}
+	s.unack = s.unack[n:]
+}
+
+// oldest is when the oldest change that the peer has not acknowledged was made.
+func (s *session) oldest() (time.Time, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.unack) == 0 {
+		return time.Time{}, s.synced
+	}
+	return s.unack[0].since, s.synced
+}
