@@ -97,6 +97,14 @@ func (r *reader) fail(path, format string, args ...any) {
 	r.errs = append(r.errs, r.doc.Errorf(path, format, args...))
 }
 
+// empty reports a value that is written but empty; a missing one is reported where
+// it is required.
+func (r *reader) empty(path, example string) {
+	if r.doc.Has(path) {
+		r.fail(path, "is empty -- write for example %s", example)
+	}
+}
+
 func or[T any](written *T, otherwise T) T {
 	if written == nil {
 		return otherwise
@@ -152,6 +160,7 @@ func (r *reader) node(f nodeFile) lb.Node {
 // endpoint reads "ip" or "ip:port"; an empty text is no endpoint.
 func (r *reader) endpoint(path, s string, port uint16) netip.AddrPort {
 	if s == "" {
+		r.empty(path, "192.168.94.10")
 		return netip.AddrPort{}
 	}
 	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
@@ -170,6 +179,7 @@ func (r *reader) addr(path string, a netip.Addr) netip.Addr {
 	a = a.Unmap()
 	switch {
 	case !a.IsValid():
+		r.empty(path, "192.168.94.100")
 	case a.Zone() != "":
 		r.fail(path, "%s has a zone -- write the address without %%%s", a, a.Zone())
 	case a.IsUnspecified(), a.IsMulticast(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
@@ -226,7 +236,8 @@ func (r *reader) service(f serviceFile, path string) lb.VirtualService {
 
 func (r *reader) ports(path, s string) lb.PortSet {
 	if s == "" {
-		return nil // reported as missing
+		r.empty(path, "80, or 1935,554,50000-65535")
+		return nil
 	}
 	set, err := lb.ParsePortSet(s)
 	if err == nil {

@@ -50,7 +50,8 @@ func unique(r *reader, seen map[string]int, path, name string, index int) {
 // checkName keeps names safe for pages, files, URLs and logs.
 func checkName(r *reader, path, name string) {
 	if name == "" {
-		return // reported as missing
+		r.empty(path, "lb1")
+		return
 	}
 	bad := strings.IndexFunc(name, func(c rune) bool {
 		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("_-.", c)
@@ -116,9 +117,23 @@ func ends(r *reader, path string, local, peer netip.AddrPort) {
 
 func validateCluster(r *reader, cfg lb.Config) {
 	c, t := cfg.Cluster, cfg.Cluster.Timers
+	validateTimers(r, t)
+	if c.SecretFile != "" && !strings.HasPrefix(c.SecretFile, "/") {
+		r.fail("cluster.secret_file", "%q is not an absolute path -- write it from /", c.SecretFile)
+	}
+	if c.Paired {
+		validatePair(r, cfg)
+	}
+}
+
+// validateTimers keeps the promises of the pair: never two nodes that serve.
+func validateTimers(r *reader, t lb.HATimers) {
 	within(r, "cluster.heartbeat", t.Heartbeat, time.Millisecond, time.Minute)
 	within(r, "cluster.init", t.Init, 0, 10*time.Minute)
 	within(r, "cluster.hold_down", t.HoldDown, 0, time.Hour)
+	if r.broken["cluster.heartbeat"] || r.broken["cluster.dead"] || r.broken["cluster.lease"] {
+		return // how they relate cannot be judged
+	}
 	if t.Dead <= 2*t.Heartbeat || t.Dead > 10*time.Minute {
 		r.fail("cluster.dead", "%v must be more than two heartbeats (%v) and at most 10m, or one lost packet means a dead peer -- raise dead or lower heartbeat", t.Dead, 2*t.Heartbeat)
 	}
@@ -127,12 +142,6 @@ func validateCluster(r *reader, cfg lb.Config) {
 	}
 	if t.Lease <= t.Heartbeat {
 		r.fail("cluster.lease", "%v must be more than one heartbeat (%v), or it expires between renewals -- raise lease or lower heartbeat", t.Lease, t.Heartbeat)
-	}
-	if c.SecretFile != "" && !strings.HasPrefix(c.SecretFile, "/") {
-		r.fail("cluster.secret_file", "%q is not an absolute path -- write it from /", c.SecretFile)
-	}
-	if c.Paired {
-		validatePair(r, cfg)
 	}
 }
 
@@ -195,7 +204,7 @@ func validateCheck(r *reader, s lb.VirtualService, path string) {
 	c := s.Check
 	within(r, path+".interval", c.Interval, 50*time.Millisecond, time.Hour)
 	within(r, path+".timeout", c.Timeout, 10*time.Millisecond, 5*time.Minute)
-	if c.Fast != 0 {
+	if c.Fast != 0 && c.Interval >= 50*time.Millisecond {
 		within(r, path+".fast", c.Fast, 10*time.Millisecond, c.Interval)
 	}
 	between(r, path+".fall", c.Fall, 1, 100)
