@@ -1,6 +1,8 @@
 package dptest
 
 import (
+	"slices"
+
 	"github.com/vosbed/vosbed/appliance/internal/dataplane"
 	"github.com/vosbed/vosbed/appliance/lb"
 )
@@ -12,18 +14,13 @@ func needsConflicts(c dataplane.Capabilities) bool { return c.Conflicts }
 func needsAdopt(c dataplane.Capabilities) bool     { return c.Adopt }
 func needsV6(c dataplane.Capabilities) bool        { return c.IPv6 }
 func needsMaglev(c dataplane.Capabilities) bool {
-	for _, s := range c.Schedulers {
-		if s == lb.Maglev {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.Schedulers, lb.Maglev)
 }
 
 // Cases is the table of behaviours.
 func Cases() []Case {
 	var all []Case
-	for _, part := range [][]Case{matching(), malformed(), flows(), persistence(), serverStates(), scheduling(), fragments(), icmpCases(), neighbours(), leases(), ipv6Cases()} {
+	for _, part := range [][]Case{matching(), malformed(), flows(), persistence(), changes(), serverStates(), scheduling(), fragments(), icmpCases(), neighbours(), leases(), ipv6Cases()} {
 		all = append(all, part...)
 	}
 	return all

@@ -105,6 +105,11 @@ func persistence() []Case {
 			tcp S 10.0.0.1:1000 > V:80 => A
 			tcp S 10.0.0.1:1001 > V:80 => !A
 			entries 0`},
+	}
+}
+
+func changes() []Case {
+	return []Case{
 		{Name: "entries survive a change of other servers", Setup: "three", Script: `
 			tcp S 10.0.0.1:1000 > V:80 => A
 			tcp S 10.0.0.2:1000 > V:80 => B

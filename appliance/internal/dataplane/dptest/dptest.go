@@ -15,8 +15,7 @@
 //	ns / na MAC SRC > V => pass                  neighbour discovery, target V
 //	tcp S 10.0.0.1:1000 > V:81 => drop port_not_served
 //
-// V is the VIP, W the guarded (layer-7) VIP, P the port-sharing second service's
-// port base. Options before the addresses: foreign, broadcast, malformed:KIND,
+// V is the VIP, W the guarded (layer-7) VIP. Options before the addresses: foreign, broadcast, malformed:KIND,
 // opts (IPv4 options or IPv6 extension headers), out (egress program). Other lines
 // change the world: "drain A", "halt A", "down A", "online A", "weight A 0", "max A
 // 2 1", "remove A", "restore", "age 61s", "lease on|off", "sweep", "entries N",
@@ -26,6 +25,7 @@ package dptest
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,12 +87,7 @@ type Case struct {
 func (c Case) declared(have dataplane.Capabilities) bool { return c.Needs == nil || c.Needs(have) }
 
 func (c Case) has(word string) bool {
-	for _, w := range strings.Fields(c.Setup) {
-		if w == word {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(strings.Fields(c.Setup), word)
 }
 
 // world is one running script.

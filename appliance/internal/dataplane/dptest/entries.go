@@ -66,4 +66,3 @@ func importExport(t *testing.T, factory Factory) {
 	w.do("tcp A 10.0.0.1:999 > V:80 => B")
 	w.do("udp 10.0.0.1:999 > V:5000 => B")
 }
-

@@ -53,8 +53,8 @@ func (r *reader) addr(word string) (netip.Addr, error) {
 func (r *reader) endpoint(word string) (netip.Addr, uint16, error) {
 	host, port, err := net.SplitHostPort(word)
 	if err != nil {
-		a, err := r.addr(word)
-		return a, 0, err
+		a, bad := r.addr(word)
+		return a, 0, bad
 	}
 	a, err := r.addr(host)
 	n, err2 := strconv.ParseUint(port, 10, 16)
@@ -164,9 +164,9 @@ func (r *reader) quoted(p *memory.Packet) (*memory.Packet, error) {
 	dport, err2 := strconv.ParseUint(r.next(), 10, 16)
 	in.SrcPort, in.DstPort = uint16(sport), uint16(dport)
 	if len(r.words) > 0 {
-		a, err := r.addr(r.next())
-		in.Src = a
-		return in, err
+		var bad error
+		in.Src, bad = r.addr(r.next())
+		return in, errors.Join(err, err2, bad)
 	}
 	return in, errors.Join(err, err2)
 }
@@ -236,9 +236,9 @@ func transport(p memory.Packet, ip gopacket.NetworkLayer) (layers.IPProtocol, []
 		return layers.IPProtocolUDP, b, err
 	case memory.OtherIP:
 		return layers.IPProtocolGRE, body, nil
-	default:
-		return icmp(p)
+	case memory.Echo, memory.ICMPError, memory.OtherICMP, memory.ARP, memory.Solicit, memory.Advert:
 	}
+	return icmp(p)
 }
 
 func icmp(p memory.Packet) (layers.IPProtocol, []byte, error) {
@@ -263,7 +263,7 @@ func icmp(p memory.Packet) (layers.IPProtocol, []byte, error) {
 			return proto, nil, err
 		}
 		b = append(b, inner[14:]...)
-	default:
+	case memory.TCP, memory.UDP, memory.Echo, memory.OtherICMP, memory.OtherIP, memory.ARP:
 		b = append(b, "ping"...)
 	}
 	return proto, b, nil

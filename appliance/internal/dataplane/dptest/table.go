@@ -13,8 +13,12 @@ import (
 // Addresses of all scripts: V, W and the real servers, IPv4 and IPv6. A bench must
 // reach the real servers by an interface named eth0.
 const (
-	VIP4, Guarded4, Real4 = "10.77.0.100", "10.77.0.110", "10.77.0.%d"
-	VIP6, Guarded6, Real6 = "fd77::100", "fd77::110", "fd77::%d"
+	VIP4     = "10.77.0.100"
+	Guarded4 = "10.77.0.110"
+	Real4    = "10.77.0.%d"
+	VIP6     = "fd77::100"
+	Guarded6 = "fd77::110"
+	Real6    = "fd77::%d"
 )
 
 // Table is the table of a case: two servers (or three) behind ports 80 and

@@ -18,12 +18,12 @@ import (
 
 // testPlane is an engine on the loopback interface of an empty namespace, with the
 // real servers as permanent neighbours of a dead-end veth.
-func testPlane(t testing.TB, opts Options, table plan.L4Table) (*Plane, *netns.NS) {
-	t.Helper()
-	ns := testenv.NewNS(t)
+func testPlane(tb testing.TB, opts Options, table plan.L4Table) (*Plane, *netns.NS) {
+	tb.Helper()
+	ns := testenv.NewNS(tb)
 	var p *Plane
 	err := ns.Do(func() (err error) {
-		if err := deadEnd(table); err != nil {
+		if err = deadEnd(table); err != nil {
 			return err
 		}
 		set(&opts.Flows, 1<<16)
@@ -31,12 +31,12 @@ func testPlane(t testing.TB, opts Options, table plan.L4Table) (*Plane, *netns.N
 		if p, err = New(opts); err != nil {
 			return err
 		}
-		return p.Set(t.Context(), table)
+		return p.Set(tb.Context(), table)
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Close() })
+	tb.Cleanup(func() { _ = p.Close() })
 	return p, ns
 }
 
@@ -86,11 +86,11 @@ func neighbour(ifindex int, a netip.Addr) error {
 }
 
 // frame serializes layers with lengths and checksums.
-func frame(t testing.TB, l ...gopacket.SerializableLayer) []byte {
-	t.Helper()
+func frame(tb testing.TB, l ...gopacket.SerializableLayer) []byte {
+	tb.Helper()
 	buf := gopacket.NewSerializeBuffer()
 	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, l...); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return buf.Bytes()
 }
@@ -172,6 +172,7 @@ func run(b *testing.B, ns *netns.NS, prog *ebpf.Program, frame []byte, want uint
 // newFlows gives every packet a source port and address of its own: one run of the
 // program each, so the floor of single runs is measured alike and taken off.
 func newFlows(b *testing.B, table plan.L4Table) {
+	b.Helper()
 	p, ns := testPlane(b, Options{}, table)
 	f := benchFrame(b, vip4, netip.MustParseAddr("10.77.0.10"))
 	var spent, floor uint64

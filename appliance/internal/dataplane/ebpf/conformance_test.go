@@ -26,18 +26,25 @@ type bench struct {
 	reps map[[6]byte]netip.Addr // real servers by MAC
 }
 
-func TestConformance(t *testing.T) {
-	dptest.Run(t, func(t *testing.T, table plan.L4Table) dptest.Bench {
-		b := &bench{t: t, opts: Options{PinDir: bpffs(t)}, reps: map[[6]byte]netip.Addr{}}
-		for _, s := range table.Services {
-			for _, r := range s.Reals {
-				b.reps[macFor(r.Addr)] = r.Addr
-			}
+func TestConformance(t *testing.T) { dptest.Run(t, newBench) }
+
+func TestDifferential(t *testing.T) {
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { dptest.Differential(t, newBench, seed, 400) })
+	}
+}
+
+func newBench(t *testing.T, table plan.L4Table) dptest.Bench {
+	t.Helper()
+	b := &bench{t: t, opts: Options{PinDir: bpffs(t)}, reps: map[[6]byte]netip.Addr{}}
+	for _, s := range table.Services {
+		for _, r := range s.Reals {
+			b.reps[macFor(r.Addr)] = r.Addr
 		}
-		b.Plane, b.ns = testPlane(t, b.opts, table)
-		b.opts.Flows, b.opts.Entries = b.Plane.opts.Flows, b.Plane.opts.Entries
-		return b
-	})
+	}
+	b.Plane, b.ns = testPlane(t, b.opts, table)
+	b.opts.Flows, b.opts.Entries = b.Plane.opts.Flows, b.Plane.opts.Entries
+	return b
 }
 
 func (b *bench) Set(ctx context.Context, table plan.L4Table) error {
@@ -75,7 +82,7 @@ func (b *bench) through(prog *ebpf.Program, frame []byte) (v memory.Verdict, err
 		ret uint32
 		out []byte
 	)
-	if err := b.ns.Do(func() (err error) { ret, out, err = prog.Test(frame); return err }); err != nil {
+	if err = b.ns.Do(func() (err error) { ret, out, err = prog.Test(frame); return err }); err != nil {
 		return v, err
 	}
 	switch ret {
@@ -129,4 +136,3 @@ func (b *bench) Restart() error {
 		return err
 	})
 }
-

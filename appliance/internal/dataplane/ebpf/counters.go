@@ -41,7 +41,8 @@ func (p *Plane) Counters(ctx context.Context) (dataplane.Counters, error) {
 	}
 	c.Flows, c.Entries = now.flows, now.entries
 	for i, reason := range dropReasons() {
-		sum, err := total(p.objs.Drops, uint32(i))
+		var sum drCounter
+		sum, err = total(p.objs.Drops, uint32(i))
 		if err != nil {
 			return c, err
 		}

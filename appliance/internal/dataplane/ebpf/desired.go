@@ -45,8 +45,12 @@ type image struct {
 
 func newImage() image {
 	return image{
-		map[uint16]drService{}, map[uint16]drReal{}, map[uint16]drRoster{},
-		map[uint16][]uint16{}, map[uint16][]uint16{}, map[netip.Addr]drVip{},
+		map[uint16]drService{},
+		map[uint16]drReal{},
+		map[uint16]drRoster{},
+		map[uint16][]uint16{},
+		map[uint16][]uint16{},
+		map[netip.Addr]drVip{},
 	}
 }
 

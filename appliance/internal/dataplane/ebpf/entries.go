@@ -60,7 +60,7 @@ func (p *Plane) eachEntry(fn func(drPersistKey, drEntry, lb.PersistenceEntry)) e
 	}
 	words := p.names()
 	return each(p.objs.Persist, func(k drPersistKey, e drEntry) {
-		if _, ok := p.entryAlive(k, e, now); ok {
+		if p.entryAlive(k, e, now) {
 			fn(k, e, p.readable(words, k, e, now))
 		}
 	})
@@ -142,7 +142,7 @@ func (p *Plane) importOne(k drPersistKey, e drEntry, now uint32) error {
 	if err := p.objs.Persist.Lookup(k, &have); err != nil {
 		return absent(err)
 	}
-	if _, ok := p.entryAlive(k, have, now); ok && p.idle(now, have.Stamp) <= p.idle(now, e.Stamp) {
+	if p.entryAlive(k, have, now) && p.idle(now, have.Stamp) <= p.idle(now, e.Stamp) {
 		return nil
 	}
 	return p.objs.Persist.Update(k, e, ebpf.UpdateAny)

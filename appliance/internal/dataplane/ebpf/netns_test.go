@@ -29,9 +29,9 @@ func TestTCPThroughDirectRouting(t *testing.T) {
 				defer c.Close()
 				bulk(t, c, 4<<20)
 				for range 5 {
-					again, same, err := l.dial(addr)
-					if err != nil || same != who {
-						t.Fatalf("the client moved from %s to %q: %v", who, same, err)
+					again, same, dialErr := l.dial(addr)
+					if dialErr != nil || same != who {
+						t.Fatalf("the client moved from %s to %q: %v", who, same, dialErr)
 					}
 					_ = again.Close()
 				}
@@ -122,7 +122,7 @@ func TestAdoptionKeepsFlows(t *testing.T) {
 			}
 			defer c.Close()
 			echo(t, c, "before")
-			if err := first.Close(); err != nil {
+			if err = first.Close(); err != nil {
 				t.Fatal(err)
 			}
 			echo(t, c, "nobody home")

@@ -98,7 +98,7 @@ func (p *Plane) wantService(w *want, s plan.L4Service) error {
 	}
 	w.serviceIDs[index] = true
 	w.services[index] = p.serviceRecord(s, p.services.ref(index))
-	if err := errors.Join(err, p.wantReals(w, s, index)); err != nil {
+	if err = errors.Join(err, p.wantReals(w, s, index)); err != nil {
 		return err
 	}
 	slot, err := p.wantVIP(w, s.Addr, vipBalanced)

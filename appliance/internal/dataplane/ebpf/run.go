@@ -27,13 +27,13 @@ func (p *Plane) Run(ctx context.Context) error {
 			close(done)
 			return err
 		}
-		again, err := p.watch(ctx, events, timer)
+		again := p.watch(ctx, events, timer)
 		close(done)
 		for range events { // the subscription ends by closing its channel
 			continue
 		}
 		if !again {
-			return err
+			return nil
 		}
 	}
 }
@@ -51,22 +51,22 @@ func (p *Plane) neighbours(done chan struct{}) (chan netlink.NeighUpdate, error)
 }
 
 // watch serves one subscription; again says that it broke and is to be renewed.
-func (p *Plane) watch(ctx context.Context, events <-chan netlink.NeighUpdate, timer *time.Timer) (again bool, err error) {
+func (p *Plane) watch(ctx context.Context, events <-chan netlink.NeighUpdate, timer *time.Timer) (again bool) {
 	for {
 		select {
 		case <-ctx.Done():
-			return false, nil
+			return false
 		case n, ok := <-events:
 			if !ok {
-				return true, nil
+				return true
 			}
 			if err := p.learn(n.Neigh, n.Type == unix.RTM_DELNEIGH); err != nil {
-				p.log.Warn("cannot write a real server's link address", "err", err)
+				p.log.WarnContext(ctx, "cannot write a real server's link address", "err", err)
 			}
 		case <-timer.C:
 			start := time.Now()
 			if err := errors.Join(p.sweep(), p.refreshHops()); err != nil {
-				p.log.Warn("sweep of the data-plane tables failed", "err", err)
+				p.log.WarnContext(ctx, "sweep of the data-plane tables failed", "err", err)
 			}
 			timer.Reset(max(sweepPeriod, 10*time.Since(start)))
 		}

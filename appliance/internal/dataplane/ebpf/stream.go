@@ -147,7 +147,7 @@ func (w *watcher) read(batch []drEvent) ([]lb.PersistenceEntry, error) {
 		if w.p.objs.Persist.Lookup(k, &e) != nil {
 			continue // gone again
 		}
-		if _, ok := w.p.entryAlive(k, e, now); ok {
+		if w.p.entryAlive(k, e, now) {
 			w.told[k] = reported{e.Ref, e.Stamp, w.round}
 			out = append(out, w.p.readable(words, k, e, now))
 		}

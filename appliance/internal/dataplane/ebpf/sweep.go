@@ -43,7 +43,7 @@ func (p *Plane) count(prune bool) (census, error) {
 		return census{}, err
 	}
 	err = each(p.objs.Persist, func(k drPersistKey, e drEntry) {
-		if _, ok := p.entryAlive(k, e, now); !ok {
+		if !p.entryAlive(k, e, now) {
 			deadEntries = append(deadEntries, k)
 			return
 		}
@@ -81,16 +81,16 @@ func (p *Plane) flowTimeout(k drFlowKey, e drEntry, r drReal) time.Duration {
 }
 
 // entryAlive tells whether a persistence entry still binds its client.
-func (p *Plane) entryAlive(k drPersistKey, e drEntry, now uint32) (uint16, bool) {
+func (p *Plane) entryAlive(k drPersistKey, e drEntry, now uint32) bool {
 	service, ok := p.services.live(k.Service)
 	if !ok {
-		return 0, false
+		return false
 	}
 	index, ok := p.reals.live(e.Ref)
 	if !ok || p.kernel.reals[index].State == realGone {
-		return 0, false
+		return false
 	}
-	return index, p.idle(now, e.Stamp) <= p.idle(p.kernel.services[service].Timeout, 0)
+	return p.idle(now, e.Stamp) <= p.idle(p.kernel.services[service].Timeout, 0)
 }
 
 func remove[K any](m *ebpf.Map, keys []K) error {

@@ -93,9 +93,9 @@ func (p *Plane) balance(k Packet, v *vip) Verdict {
 	switch k.Kind {
 	case Echo, ICMPError, OtherICMP:
 		return p.icmp(k, v)
-	case TCP, UDP:
-	default:
+	case OtherIP, ARP, Solicit, Advert:
 		return drop("port_not_served")
+	case TCP, UDP:
 	}
 	if k.Fragment == Later {
 		return p.later(k, v)
@@ -110,14 +110,14 @@ func (p *Plane) balance(k Packet, v *vip) Verdict {
 	return forward(k, r)
 }
 
-func forward(k Packet, r *real) Verdict {
+func forward(k Packet, r *backend) Verdict {
 	n := lb.Counter{Packets: 1, Bytes: uint64(k.Length)}
 	r.in, r.service.in = r.in.Plus(n), r.service.in.Plus(n)
 	return Verdict{Action: Forward, Server: r.spec.Addr}
 }
 
 // find follows the flow, or else makes one.
-func (p *Plane) find(k Packet, v *vip) (*real, string) {
+func (p *Plane) find(k Packet, v *vip) (*backend, string) {
 	key := flowKey{k.Src, k.Dst, k.SrcPort, k.DstPort, k.Kind}
 	e := p.flows[key]
 	if e != nil && p.follow(k, e) {
@@ -192,7 +192,7 @@ func (p *Plane) closeFlow(e *entry) {
 	}
 }
 
-func (p *Plane) renew(k Packet, s *service, r *real) {
+func (p *Plane) renew(k Packet, s *service, r *backend) {
 	key := s.key(k.Src)
 	if have := p.persist[key]; have != nil {
 		if have.real == r {
@@ -224,7 +224,7 @@ func (v *vip) at(kind Kind, port uint16) *service {
 }
 
 // decide finds the server for a packet without a flow.
-func (p *Plane) decide(k Packet, s *service) *real {
+func (p *Plane) decide(k Packet, s *service) *backend {
 	if !s.persistent() {
 		return s.schedule(k.Src)
 	}
@@ -243,7 +243,7 @@ func (p *Plane) decide(k Packet, s *service) *real {
 }
 
 // held returns the server an entry binds its client to.
-func (p *Plane) held(s *service, key persistKey, midstream bool) *real {
+func (p *Plane) held(s *service, key persistKey, midstream bool) *backend {
 	e := p.persist[key]
 	if e == nil || p.idle(e) > s.timeout() {
 		return nil
@@ -254,13 +254,13 @@ func (p *Plane) held(s *service, key persistKey, midstream bool) *real {
 	return nil
 }
 
-func (s *service) schedule(client netip.Addr) *real {
+func (s *service) schedule(client netip.Addr) *backend {
 	if s.ring != nil {
 		if i := s.ring[maglev.Slot(client)]; i > 0 && s.reals[i-1].accepts() {
 			return s.reals[i-1]
 		}
 	}
-	var best *real
+	var best *backend
 	for _, r := range s.reals {
 		if r.accepts() && (best == nil || r.less(best)) {
 			best = r
@@ -269,11 +269,11 @@ func (s *service) schedule(client netip.Addr) *real {
 	return best
 }
 
-func (r *real) less(o *real) bool {
+func (r *backend) less(o *backend) bool {
 	return (r.active+1)*int64(o.spec.Weight) < (o.active+1)*int64(r.spec.Weight)
 }
 
-func (r *real) accepts() bool {
+func (r *backend) accepts() bool {
 	if !r.open() || r.spec.MaxConns == 0 {
 		return r.open()
 	}
@@ -297,7 +297,7 @@ func (p *Plane) later(k Packet, v *vip) Verdict {
 	return drop("fragment_unknown")
 }
 
-func (p *Plane) bound(s *service, client netip.Addr) *real {
+func (p *Plane) bound(s *service, client netip.Addr) *backend {
 	if !s.persistent() {
 		return nil
 	}

@@ -48,8 +48,8 @@ func limits(r plan.L4Real) string {
 	if r.MaxConns == 0 {
 		return ""
 	}
-	real := real{spec: r}
-	return fmt.Sprintf(", at most %d connections (again from %d)", r.MaxConns, real.resumeAt())
+	limited := backend{spec: r}
+	return fmt.Sprintf(", at most %d connections (again from %d)", r.MaxConns, limited.resumeAt())
 }
 
 func sharesOf(s plan.L4Service) []float64 {

@@ -36,7 +36,7 @@ func (p *Plane) Import(_ context.Context, entries []lb.PersistenceEntry) error {
 			continue
 		}
 		key := s.key(e.Client)
-		i := slices.IndexFunc(s.reals, func(r *real) bool { return r.spec.Name == e.Server })
+		i := slices.IndexFunc(s.reals, func(r *backend) bool { return r.spec.Name == e.Server })
 		if i < 0 {
 			continue
 		}

@@ -54,15 +54,15 @@ type vip struct {
 }
 
 type service struct {
-	spec   plan.L4Service
-	reals  []*real
-	ring   []uint16
-	in     lb.Counter
-	conns  uint64
+	spec  plan.L4Service
+	reals []*backend
+	ring  []uint16
+	in    lb.Counter
+	conns uint64
 }
 
 // real is one real server; flows and entries point at it. gone voids them.
-type real struct {
+type backend struct {
 	spec    plan.L4Real
 	service *service
 	in      lb.Counter
@@ -73,7 +73,7 @@ type real struct {
 }
 
 type entry struct {
-	real           *real
+	real           *backend
 	seen           time.Time
 	closing, loose bool
 }
@@ -176,7 +176,7 @@ func (p *Plane) keep(s *service, spec plan.L4Service) *service {
 	}
 	s.spec = spec
 	var (
-		reals    []*real
+		reals    []*backend
 		backends []maglev.Backend
 	)
 	for i, r := range spec.Reals {
@@ -195,18 +195,18 @@ func (p *Plane) keep(s *service, spec plan.L4Service) *service {
 	return s
 }
 
-func (s *service) find(spec plan.L4Real) *real {
+func (s *service) find(spec plan.L4Real) *backend {
 	for _, r := range s.reals {
 		if r.spec.Name == spec.Name && r.spec.Addr == spec.Addr {
 			return r
 		}
 	}
-	return &real{service: s}
+	return &backend{service: s}
 }
 
 // forget voids the servers that are not kept.
-func (s *service) forget(kept []*real) {
-	keep := map[*real]bool{}
+func (s *service) forget(kept []*backend) {
+	keep := map[*backend]bool{}
 	for _, r := range kept {
 		keep[r] = true
 	}
@@ -215,14 +215,14 @@ func (s *service) forget(kept []*real) {
 	}
 }
 
-func (r *real) open() bool { return !r.gone && r.spec.State == lb.Serving && r.spec.Weight > 0 }
+func (r *backend) open() bool { return !r.gone && r.spec.State == lb.Serving && r.spec.Weight > 0 }
 
 // draining: existing flows stay.
-func (r *real) draining() bool {
+func (r *backend) draining() bool {
 	return !r.gone && !r.open() && (r.spec.State == lb.Serving || r.spec.State == lb.Draining)
 }
 
-func (r *real) dead() bool { return !r.open() && !r.draining() }
+func (r *backend) dead() bool { return !r.open() && !r.draining() }
 
 // Counters reads what has been counted.
 func (p *Plane) Counters(context.Context) (dataplane.Counters, error) {
@@ -257,7 +257,7 @@ func (p *Plane) Sweep() {
 	}
 }
 
-func (r *real) correct(conns int64) {
+func (r *backend) correct(conns int64) {
 	r.active = conns
 	switch {
 	case r.spec.MaxConns == 0:
@@ -269,15 +269,15 @@ func (r *real) correct(conns int64) {
 	}
 }
 
-func (r *real) resumeAt() int64 {
+func (r *backend) resumeAt() int64 {
 	if r.spec.MinConns > 0 {
 		return int64(r.spec.MinConns)
 	}
 	return int64(r.spec.MaxConns) - 1
 }
 
-func (p *Plane) sweep() map[*real]uint64 {
-	active := map[*real]uint64{}
+func (p *Plane) sweep() map[*backend]uint64 {
+	active := map[*backend]uint64{}
 	for k, e := range p.flows {
 		if e.real.dead() || p.idle(e) > e.timeout(k) {
 			delete(p.flows, k)

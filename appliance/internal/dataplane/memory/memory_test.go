@@ -3,7 +3,6 @@ package memory_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -13,30 +12,8 @@ import (
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
-// bench drives the model with a clock of its own.
-type bench struct {
-	*memory.Plane
-	now time.Time
-}
-
-func (b *bench) Ingress(p memory.Packet, _ []byte) (memory.Verdict, error) {
-	return b.Plane.Ingress(p), nil
-}
-
-func (b *bench) Egress(p memory.Packet, _ []byte) (memory.Verdict, error) {
-	return b.Plane.Egress(p), nil
-}
-func (b *bench) Age(d time.Duration) error { b.now = b.now.Add(d); return nil }
-func (b *bench) Lease(held bool)           { b.SetLease(held) }
-func (b *bench) Sweep() error              { b.Plane.Sweep(); return nil }
-func (b *bench) Restart() error            { return nil }
-
 func TestConformance(t *testing.T) {
-	dptest.Run(t, func(*testing.T, plan.L4Table) dptest.Bench {
-		b := &bench{now: time.Unix(1000, 0)}
-		b.Plane = memory.New(memory.Options{Now: func() time.Time { return b.now }})
-		return b
-	})
+	dptest.Run(t, func(*testing.T, plan.L4Table) dptest.Bench { return dptest.NewModel() })
 }
 
 func TestDump(t *testing.T) {
