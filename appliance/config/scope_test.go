@@ -95,18 +95,16 @@ func TestReferenceExplainsEveryKey(t *testing.T) {
 
 func walk(n *yaml.Node, path string, shown map[string]bool) {
 	shown[path] = true
-	switch n.Kind {
-	case yaml.MappingNode:
+	if n.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			walk(n.Content[i+1], strings.TrimPrefix(path+"."+n.Content[i].Value, "."), shown)
 		}
-	case yaml.SequenceNode:
-		for _, item := range n.Content {
-			walk(item, path+"[]", shown)
-		}
-	default:
-		for _, c := range n.Content {
-			walk(c, path, shown)
-		}
+		return
+	}
+	if n.Kind == yaml.SequenceNode {
+		path += "[]"
+	}
+	for _, c := range n.Content {
+		walk(c, path, shown)
 	}
 }
