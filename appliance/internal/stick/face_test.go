@@ -26,6 +26,7 @@ func TestWatch(t *testing.T) {
 		if err := face.Watch(ctx, nil); !errors.Is(err, ErrWatched) {
 			t.Errorf("second watch: %v, want ErrWatched", err)
 		}
+		<-time.After(watchEvery / 2) // between two reports
 		expect := func(what string, want ...lb.PersistenceEntry) {
 			t.Helper()
 			<-time.After(watchEvery)
@@ -36,12 +37,12 @@ func TestWatch(t *testing.T) {
 		// Many changes of one entry between two reports make one report, of the last.
 		table.Reserve(time.Now(), "a", ip(2), to("s1"))
 		table.Move(time.Now(), "a", ip(2), "s1", to("s2"))
-		expect("new and moved", lb.PersistenceEntry{Service: "a", Client: ip(2), Server: "s2", Idle: watchEvery})
+		expect("new and moved", lb.PersistenceEntry{Service: "a", Client: ip(2), Server: "s2", Idle: watchEvery / 2})
 		table.Touch(time.Now(), "a", ip(2), "s2")
 		expect("refreshed too soon")
 		<-time.After(5 * time.Second)
 		table.Touch(time.Now(), "a", ip(2), "s2")
-		expect("refreshed", lb.PersistenceEntry{Service: "a", Client: ip(2), Server: "s2", Idle: watchEvery})
+		expect("refreshed", lb.PersistenceEntry{Service: "a", Client: ip(2), Server: "s2", Idle: watchEvery / 2})
 		table.Reserve(time.Now(), "a", ip(3), to("s1"))
 		if n, err := face.Clear(ctx, dataplane.Selector{Client: ip(3)}); n != 1 || err != nil {
 			t.Errorf("Clear = %d, %v", n, err)
