@@ -146,11 +146,11 @@ func (c *Client) NewToken(ctx context.Context) (Token, error) {
 
 // Config returns the running configuration as YAML, and its revision.
 func (c *Client) Config(ctx context.Context) (yaml []byte, revision string, err error) {
-	var raw raw
-	if err := c.get(ctx, PathConfig, &raw); err != nil {
+	var answer raw
+	if err := c.get(ctx, PathConfig, &answer); err != nil {
 		return nil, "", err
 	}
-	return raw.body, strings.Trim(raw.etag, `"`), nil
+	return answer.body, strings.Trim(answer.etag, `"`), nil
 }
 
 // Healthz returns nil if the daemon answers. It needs no token.
@@ -158,9 +158,9 @@ func (c *Client) Healthz(ctx context.Context) error { return c.get(ctx, PathHeal
 
 // Metrics returns the Prometheus text exposition.
 func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
-	var raw raw
-	err := c.get(ctx, PathMetrics, &raw)
-	return raw.body, err
+	var answer raw
+	err := c.get(ctx, PathMetrics, &answer)
+	return answer.body, err
 }
 
 // raw receives an answer that is not JSON.
@@ -222,8 +222,7 @@ func (c *Client) request(ctx context.Context, method, path string, in any) (*htt
 
 // cause drops the made-up URL that the HTTP client puts into its errors.
 func cause(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err

@@ -94,15 +94,15 @@ func (a *app) client() (*api.Client, error) {
 		return api.NewUnix(a.socket), nil
 	}
 	if a.tokenFile == "" {
-		return nil, badInput("--address needs --token-file: a file with the token that \"lbctl passwd\" printed on that node")
+		return nil, inputError("--address needs --token-file: a file with the token that \"lbctl passwd\" printed on that node")
 	}
 	token, err := os.ReadFile(a.tokenFile)
 	if err != nil {
-		return nil, badInput("read the token: " + err.Error())
+		return nil, inputError("read the token: " + err.Error())
 	}
 	c, err := api.NewHTTPS(a.address, strings.TrimSpace(string(token)), a.pin)
 	if err != nil {
-		return nil, badInput(err.Error())
+		return nil, inputError(err.Error())
 	}
 	return c, nil
 }

@@ -20,16 +20,16 @@ const (
 	exitNoReply = 3 // the daemon cannot be reached
 )
 
-// badInput is a mistake in what the operator gave.
-type badInput string
+// inputError is a mistake in what the operator gave.
+type inputError string
 
-func (b badInput) Error() string { return string(b) }
+func (e inputError) Error() string { return string(e) }
 
 func exitCode(err error, started bool) int {
 	var (
 		unreachable *api.UnreachableError
 		problem     *api.ProblemError
-		input       badInput
+		input       inputError
 	)
 	switch {
 	case errors.As(err, &unreachable):

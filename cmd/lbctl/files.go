@@ -33,7 +33,7 @@ func (m *mistakes) Error() string {
 }
 
 // Unwrap makes it count as a mistake in what was given.
-func (m *mistakes) Unwrap() error { return badInput(m.summary()) }
+func (m *mistakes) Unwrap() error { return inputError(m.summary()) }
 
 func (m *mistakes) lines() []string {
 	out := make([]string, len(m.errs))
@@ -46,7 +46,7 @@ func (m *mistakes) lines() []string {
 func load(path string) (lb.Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return lb.Config{}, badInput("read the configuration: " + err.Error())
+		return lb.Config{}, inputError("read the configuration: " + err.Error())
 	}
 	cfg, err := config.Parse(path, data)
 	if errs := config.ErrorsOf(err); errs != nil {

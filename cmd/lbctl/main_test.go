@@ -81,9 +81,8 @@ func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: lbctl-exit CODE ARGS...")
 	}
 	err := ts.Exec("lbctl", args[1:]...)
-	var exit *exec.ExitError
 	got := exitOK
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		got = exit.ExitCode()
 	} else {
 		ts.Check(err)

@@ -82,7 +82,7 @@ anew with their next connection. To remove every entry, say --all.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if all == (f != api.Filter{}) {
-				return badInput("say which entries: --service, --client, --server, or else --all")
+				return inputError("say which entries: --service, --client, --server, or else --all")
 			}
 			return a.with(func(c *api.Client) error {
 				n, err := c.ClearPersistence(cmd.Context(), f)

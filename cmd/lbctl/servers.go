@@ -66,7 +66,7 @@ func (a *app) setServers(cmd *cobra.Command, c *api.Client, names []string, want
 	for _, name := range names {
 		service, server, ok := strings.Cut(name, "/")
 		if !ok || service == "" || server == "" {
-			return badInput("\"" + name + "\" is not SERVICE/SERVER: write for example Harmonic_Traffic/HT1")
+			return inputError("\"" + name + "\" is not SERVICE/SERVER: write for example Harmonic_Traffic/HT1")
 		}
 	}
 	for _, name := range names {

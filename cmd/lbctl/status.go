@@ -29,7 +29,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if interval < 100*time.Millisecond {
-				return badInput("--interval must be at least 100ms")
+				return inputError("--interval must be at least 100ms")
 			}
 			return a.with(func(c *api.Client) error {
 				if watch {

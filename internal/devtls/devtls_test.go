@@ -108,7 +108,7 @@ func handshake(t *testing.T, cert tls.Certificate, pin string) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if c, err := ln.Accept(); err == nil {
+		if c, refused := ln.Accept(); refused == nil {
 			_, _ = io.Copy(io.Discard, c)
 			_ = c.Close()
 		}

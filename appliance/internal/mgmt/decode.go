@@ -29,8 +29,7 @@ func decode(r *http.Request, out any) error {
 		return &formatError{http.StatusUnsupportedMediaType, "the body must be JSON (Content-Type: application/json)"}
 	}
 	data, err := io.ReadAll(r.Body)
-	var tooLong *http.MaxBytesError
-	if errors.As(err, &tooLong) {
+	if tooLong, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &formatError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", tooLong.Limit)}
 	}
 	if err != nil {

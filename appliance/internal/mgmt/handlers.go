@@ -42,7 +42,6 @@ func (s *Server) putServer(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	s.log.InfoContext(r.Context(), "operator set server", "server", id.String(), "state", want.State, "deadline", want.Deadline)
 	w.WriteHeader(http.StatusNoContent)
 }
 

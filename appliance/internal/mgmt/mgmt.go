@@ -177,7 +177,9 @@ func (s *Server) serve(ctx context.Context, srv *http.Server, ln net.Listener) e
 		s.log.WarnContext(ctx, "management requests were cut at shutdown", "err", err)
 		_ = srv.Close()
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		s.log.WarnContext(ctx, "management listener failed at shutdown", "err", err)
+	}
 	return nil
 }
 

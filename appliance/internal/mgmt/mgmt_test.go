@@ -111,7 +111,7 @@ func startTLS(t *testing.T, s *Server) (addr, pin string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,8 +203,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 			if p.Problem.Status != tt.status || !strings.Contains(p.Problem.Detail, tt.detail) {
 				t.Errorf("got %+v, want %d and %q", p.Problem, tt.status, tt.detail)
 			}
-			var invalid *InvalidError
-			if errors.As(tt.backend, &invalid) {
+			if invalid, ok := errors.AsType[*InvalidError](tt.backend); ok {
 				if diff := cmp.Diff(invalid.Errors, p.Problem.Errors); diff != "" {
 					t.Error(diff)
 				}
@@ -222,7 +221,7 @@ func TestEveryRoute(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ask := func(method, path, token string) *http.Response {
+	ask := func(method, path, token string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), method, path, http.NoBody)
 		r.RemoteAddr = "127.0.0.1:1"
 		if token != "" {
@@ -230,19 +229,19 @@ func TestEveryRoute(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		return w.Result() //nolint:bodyclose // a recorder's body needs no closing
+		return w
 	}
-	expect := func(name string, resp *http.Response, status int) {
+	expect := func(name string, resp *httptest.ResponseRecorder, status int) {
 		t.Helper()
-		if resp.StatusCode != status || resp.Header.Get("Content-Type") != api.ContentProblem {
-			t.Errorf("%s: got %s %s, want a problem with %d", name, resp.Status, resp.Header.Get("Content-Type"), status)
+		if kind := resp.Header().Get("Content-Type"); resp.Code != status || kind != api.ContentProblem {
+			t.Errorf("%s: got %d %s, want a problem with %d", name, resp.Code, kind, status)
 		}
 	}
 	for _, r := range s.routes() {
 		path := strings.NewReplacer("{service}", "s", "{server}", "r").Replace(r.path)
 		if r.path == api.PathHealthz {
-			if resp := ask(r.method, path, ""); resp.StatusCode != http.StatusOK {
-				t.Errorf("healthz: %s", resp.Status)
+			if resp := ask(r.method, path, ""); resp.Code != http.StatusOK {
+				t.Errorf("healthz: %d", resp.Code)
 			}
 		} else {
 			expect("no token: "+path, ask(r.method, path, ""), http.StatusUnauthorized)
@@ -256,8 +255,8 @@ func TestEveryRoute(t *testing.T) {
 	}
 	resp := ask(http.MethodGet, api.PathStatus, token)
 	expect("too many", resp, http.StatusTooManyRequests)
-	if resp.Header.Get("Retry-After") != "10" {
-		t.Errorf("Retry-After %q, want 10", resp.Header.Get("Retry-After"))
+	if wait := resp.Header().Get("Retry-After"); wait != "10" {
+		t.Errorf("Retry-After %q, want 10", wait)
 	}
 }
 
@@ -269,19 +268,19 @@ func TestTLSToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := func(token, pin string) *api.Client {
-		c, err := api.NewHTTPS(addr, token, pin)
-		if err != nil {
-			t.Fatal(err)
+		c, refused := api.NewHTTPS(addr, token, pin)
+		if refused != nil {
+			t.Fatal(refused)
 		}
 		t.Cleanup(c.Close)
 		return c
 	}
 	owner := client(strings.TrimSpace(string(first)), pin)
-	if _, err := owner.Status(t.Context()); err != nil {
+	if _, err = owner.Status(t.Context()); err != nil {
 		t.Error(err)
 	}
 	var p *api.ProblemError
-	if _, err := owner.NewToken(t.Context()); !errors.As(err, &p) || p.Problem.Status != http.StatusForbidden {
+	if _, err = owner.NewToken(t.Context()); !errors.As(err, &p) || p.Problem.Status != http.StatusForbidden {
 		t.Errorf("new token over HTTPS: %v, want 403", err)
 	}
 	fresh, err := startUnix(t, s).NewToken(t.Context())
@@ -291,17 +290,17 @@ func TestTLSToken(t *testing.T) {
 	if fresh.Pin != "sha256//pin" || len(fresh.Token) != 43 {
 		t.Errorf("got %+v", fresh)
 	}
-	if _, err := owner.Status(t.Context()); !errors.As(err, &p) || p.Problem.Status != http.StatusUnauthorized {
+	if _, err = owner.Status(t.Context()); !errors.As(err, &p) || p.Problem.Status != http.StatusUnauthorized {
 		t.Errorf("old token: %v, want 401", err)
 	}
-	if _, err := client(fresh.Token, pin).Status(t.Context()); err != nil {
+	if _, err = client(fresh.Token, pin).Status(t.Context()); err != nil {
 		t.Errorf("new token: %v", err)
 	}
-	if _, err := os.Stat(s.opts.TokenFile + firstMark); !errors.Is(err, os.ErrNotExist) {
+	if _, err = os.Stat(s.opts.TokenFile + firstMark); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the first token was left on disk")
 	}
 	var u *api.UnreachableError
-	if _, err := client(fresh.Token, "").Status(t.Context()); !errors.As(err, &u) {
+	if _, err = client(fresh.Token, "").Status(t.Context()); !errors.As(err, &u) {
 		t.Errorf("self-signed certificate without a pin: %v, want it refused", err)
 	}
 	kept, err := os.ReadFile(s.opts.TokenFile)
@@ -332,7 +331,7 @@ func TestSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ListenUnix(t.Context(), path, 0); err == nil {
+	if _, err = ListenUnix(t.Context(), path, 0); err == nil {
 		t.Error("took the socket of a living daemon")
 	}
 	if ul, ok := stale.(*net.UnixListener); ok {

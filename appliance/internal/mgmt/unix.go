@@ -99,7 +99,7 @@ func peerOf(conn net.Conn) (*peer, error) {
 	ctlErr := raw.Control(func(fd uintptr) {
 		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	})
-	if err := errors.Join(ctlErr, err); err != nil {
+	if err = errors.Join(ctlErr, err); err != nil {
 		return nil, err
 	}
 	return &peer{uid: int(cred.Uid), gid: int(cred.Gid)}, nil
