@@ -26,6 +26,10 @@ import (
 	"github.com/vosbed/vosbed/internal/testenv"
 )
 
+// patience is the timeout of checks that must run into it: long enough for a
+// handshake on a busy machine.
+const patience = 1500 * time.Millisecond
+
 // guideProbe is the guide's check of a server at addr.
 func guideProbe(addr netip.AddrPort) plan.Probe {
 	return plan.Probe{
@@ -33,7 +37,7 @@ func guideProbe(addr netip.AddrPort) plan.Probe {
 		Check: lb.HealthCheck{
 			Kind: lb.CheckNegotiate, Scheme: lb.HTTPS, Port: addr.Port(), Path: "/admin/status",
 			Match: lb.MatchEquals, Expect: "Healthy", Statuses: []int{200},
-			Interval: time.Second, Timeout: 300 * time.Millisecond, Fall: 2, Rise: 2,
+			Interval: time.Second, Timeout: time.Minute, Fall: 2, Rise: 2,
 		},
 	}
 }
@@ -142,6 +146,7 @@ func TestServerBehaviours(t *testing.T) {
 	good := certificate(t, time.Now().Add(365*24*time.Hour))
 	contains := func(c *lb.HealthCheck) { c.Match = lb.MatchContains }
 	anything := func(c *lb.HealthCheck) { c.Match, c.Expect = lb.MatchAny, "" }
+	soon := func(c *lb.HealthCheck) { c.Timeout = patience }
 	tests := []struct {
 		name    string
 		handler http.HandlerFunc
@@ -167,8 +172,8 @@ func TestServerBehaviours(t *testing.T) {
 		{"huge body", huge, nil, 200, "got 200 `" + strings.Repeat("Healthy ", 32) + "…`, wanted body equal to `Healthy`"},
 		{"huge body contains", huge, contains, 200, ""},
 		{"control characters", body("\x1b[31mred\x00"), nil, 200, "got 200 `·[31mred·`, wanted body equal to `Healthy`"},
-		{"slow drip", drip, nil, 200, "got 200 `HHHH"},
-		{"hang before the header", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, nil, 0, "no answer within 300ms while waiting for the answer"},
+		{"slow drip", drip, soon, 200, "got 200 `HHHH"},
+		{"hang before the header", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, soon, 0, "no answer within 1.5s while waiting for the answer"},
 		{"aborted", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, nil, 0, "the server closed the connection while waiting for the answer"},
 		{"broken off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
@@ -189,7 +194,7 @@ func TestServerBehaviours(t *testing.T) {
 			if v.Target != fmt.Sprintf("https://127.0.0.1:%d/admin/status", p.Port) || !strings.HasPrefix(v.Sent, "GET /admin/status HTTP/1.1") {
 				t.Errorf("target %q, sent %q", v.Target, v.Sent)
 			}
-			if v.At.IsZero() || v.Connect <= 0 || v.Total < v.Connect || v.Total < v.FirstByte || v.Total > 2*time.Second || len(v.Body) > maxShown+3 {
+			if v.At.IsZero() || v.Connect <= 0 || v.Total < v.Connect || v.Total < v.FirstByte || len(v.Body) > maxShown+3 {
 				t.Errorf("timings %+v", v)
 			}
 			if !strings.Contains(v.TLS, "TLS 1.3") || !strings.Contains(v.TLS, "CN=vos1") || !strings.Contains(v.TLS, "SPKI sha256:") {
@@ -217,6 +222,7 @@ func TestRawServers(t *testing.T) {
 	refused := addrPort(t, closed.Addr())
 	_ = closed.Close()
 	plain := func(p *plan.Probe) { p.Check.Scheme = lb.HTTP }
+	soon := func(p *plan.Probe) { p.Check.Timeout = patience }
 	connect := func(p *plan.Probe) { p.Check.Kind = lb.CheckConnect }
 	silent := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) } // until the client leaves
 	tests := []struct {
@@ -228,8 +234,8 @@ func TestRawServers(t *testing.T) {
 		{"refused", refused, nil, "connection refused while connecting"},
 		{"refused connect", refused, connect, "connection refused while connecting"},
 		{"connect", rawServer(t, func(net.Conn) {}), connect, ""},
-		{"hang before TLS", rawServer(t, silent), nil, "no answer within 300ms while negotiating TLS"},
-		{"hang", rawServer(t, silent), plain, "no answer within 300ms while waiting for the answer"},
+		{"hang before TLS", rawServer(t, silent), soon, "no answer within 1.5s while negotiating TLS"},
+		{"hang", rawServer(t, silent), func(p *plan.Probe) { plain(p); soon(p) }, "no answer within 1.5s while waiting for the answer"},
 		{"connect to one that hangs", rawServer(t, silent), connect, ""},
 		{"reset", rawServer(t, reset), plain, "the server reset the connection while waiting for the answer"},
 		{"half open", rawServer(t, halfOpen), plain, "the server closed the connection while waiting for the answer"},
@@ -323,6 +329,7 @@ func TestThroughVIP(t *testing.T) {
 	if want := fmt.Sprintf("192.0.2.110 on 127.0.0.1 port %d", addr.Port()); !v.OK || !v.ViaVIP || asked != want {
 		t.Fatalf("asked %q, want %q: %+v", asked, want, v)
 	}
+	p.Check.Timeout = patience
 	lost := func(ctx context.Context, _, _ netip.Addr, _ uint16) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -361,13 +368,13 @@ func TestPing(t *testing.T) {
 func TestPingWithoutReply(t *testing.T) {
 	t.Parallel()
 	p := guideProbe(netip.MustParseAddrPort("127.0.0.1:0"))
-	p.Check.Kind = lb.CheckPing
+	p.Check.Kind, p.Check.Timeout = lb.CheckPing, 10*time.Millisecond
 	silent := func(ctx context.Context, _ netip.Addr) error {
 		<-ctx.Done()
 		return stageError{"waiting for the echo reply", ctx.Err()}
 	}
 	v := newProber(Options{Ping: silent}).check(t.Context(), p)
-	if want := "no answer within 300ms while waiting for the echo reply"; v.OK || v.Failed != want {
+	if want := "no answer within 10ms while waiting for the echo reply"; v.OK || v.Failed != want {
 		t.Fatalf("got %q, want %q", v.Failed, want)
 	}
 	if isReply([]byte{8, 0, 0, 0, 0, 0, 0, 1, 'x'}, []byte("x")) || isReply([]byte{0}, nil) || !isReply([]byte{129, 0, 0, 0, 0, 0, 0, 1, 'x'}, []byte("x")) {
@@ -385,7 +392,7 @@ func TestEngineAgainstARealServer(t *testing.T) {
 		_, _ = w.Write([]byte(s))
 	})
 	e := New(Options{})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()
