@@ -25,7 +25,11 @@ func (a *app) haCommand() *cobra.Command {
 					if err != nil {
 						return err
 					}
-					return a.print(s.Pair, head(s)+pairText(s.Pair))
+					pair := "pair: none, this node stands alone\n"
+					if s.Role != "standalone" {
+						pair = pairText(s.Pair)
+					}
+					return a.print(s.Pair, head(s)+pair)
 				})
 			},
 		},

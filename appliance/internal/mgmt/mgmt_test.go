@@ -402,7 +402,7 @@ func TestLimiter(t *testing.T) {
 	if l.wait(netip.MustParseAddr("2001:db8:1::1"), now) != 0 {
 		t.Error("another /64 is limited")
 	}
-	for i := range 3 * maxSources {
+	for i := range maxSources + 200 {
 		l.failed(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
 	}
 	if len(l.sources) > maxSources {
