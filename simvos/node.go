@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -42,6 +43,8 @@ type Node struct {
 	live     *media.Source
 	services *services
 	ready    chan struct{}
+	// rips are the node's own addresses, found when it starts.
+	rips atomic.Pointer[[]netip.Addr]
 }
 
 var _ control.Node = (*Node)(nil)
@@ -84,7 +87,7 @@ func (n *Node) Status() control.Status {
 	return control.Status{
 		Name: n.o.Name, ID: n.o.ID, Epoch: n.identity.Epoch,
 		UptimeMS: n.identity.Uptime().Milliseconds(),
-		RIPs:     n.o.RIPs, VIPs: n.o.VIPs, ARP: string(n.o.ARP),
+		RIPs:     n.own(), VIPs: n.o.VIPs, ARP: string(n.o.ARP),
 		Services:  n.services.list(),
 		Faults:    n.faults.List(),
 		Protocols: n.ledger.Totals(),
@@ -138,12 +141,8 @@ func (n *Node) prepare() (func() error, error) {
 	undo := func() error { return nil }
 	err := n.o.Namespace(func() error {
 		n.warnOverlap()
-		if len(n.o.RIPs) == 0 && n.o.Iface != "" {
-			rips, err := hostnet.OwnAddrs(n.o.Iface, n.o.VIPs)
-			if err != nil {
-				return err
-			}
-			n.o.RIPs = rips
+		if err := n.findOwn(); err != nil {
+			return err
 		}
 		if len(n.o.VIPs) == 0 {
 			return nil
@@ -155,6 +154,28 @@ func (n *Node) prepare() (func() error, error) {
 		return err
 	})
 	return undo, err
+}
+
+// findOwn finds the node's own addresses unless they were given.
+func (n *Node) findOwn() error {
+	rips := n.o.RIPs
+	if len(rips) == 0 && n.o.Iface != "" {
+		found, err := hostnet.OwnAddrs(n.o.Iface, n.o.VIPs)
+		if err != nil {
+			return err
+		}
+		rips = found
+	}
+	n.rips.Store(&rips)
+	return nil
+}
+
+// own returns the node's own addresses, none before it has started.
+func (n *Node) own() []netip.Addr {
+	if p := n.rips.Load(); p != nil {
+		return *p
+	}
+	return nil
 }
 
 // warnOverlap tells when outgoing connections may take the ports of services.
@@ -194,7 +215,7 @@ func (n *Node) source(used netip.Addr, service string) netip.Addr {
 	if !n.faults.Has(control.WrongSource, service) {
 		return used
 	}
-	for _, rip := range n.o.RIPs {
+	for _, rip := range n.own() {
 		if rip.Is4() == used.Is4() {
 			return rip
 		}

@@ -56,10 +56,17 @@ func (s *services) openAll(all []*service) error {
 			return fmt.Errorf("open service %s: %w", one.name, err)
 		}
 		one.owner, one.now = s, e
+		s.add(one)
 		one.publish(stateListening)
-		s.all = append(s.all, one)
 	}
 	return nil
+}
+
+// add makes an open service visible.
+func (s *services) add(one *service) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, one)
 }
 
 // closeAll closes services that never ran, by serving for no time.

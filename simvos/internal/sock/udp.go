@@ -13,9 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// receiveBuffer is the size asked for the socket buffer of UDP sockets in
-// bytes. The kernel caps it at net.core.rmem_max.
-const receiveBuffer = 1 << 20
+// receiveBuffer is the size asked for the receive buffer of UDP sockets in
+// bytes. It bridges times in which the reader gets no processor: a server that
+// drops packets itself would spoil what is measured through it.
+const receiveBuffer = 4 << 20
 
 // controlSize is the room for one IPV6_PKTINFO control message.
 var controlSize = unix.CmsgSpace(unix.SizeofInet6Pktinfo)
@@ -64,6 +65,10 @@ func setUDPOptions(fd int) error {
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1); err != nil {
 		return fmt.Errorf("ask for destination addresses (the kernel needs IPv6): %w", err)
 	}
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) == nil {
+		return nil
+	}
+	// Without CAP_NET_ADMIN the kernel caps the size at net.core.rmem_max.
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 }
 
@@ -96,10 +101,10 @@ func (u *UDP) Each(ctx context.Context, size int, handle func(b []byte, d Datagr
 
 // unlessEnded returns err, or nil when ctx has ended and so explains it.
 func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // destination reads the address out of the only control message that was asked for.
