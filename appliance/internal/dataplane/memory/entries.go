@@ -13,9 +13,11 @@ import (
 func (p *Plane) Export(context.Context) ([]lb.PersistenceEntry, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sweep()
 	var out []lb.PersistenceEntry
 	for k, e := range p.persist {
+		if !p.binds(k, e) {
+			continue
+		}
 		out = append(out, lb.PersistenceEntry{Service: k.service, Client: k.client, Server: e.real.spec.Name, Idle: p.idle(e)})
 	}
 	slices.SortFunc(out, func(a, b lb.PersistenceEntry) int {
@@ -29,7 +31,6 @@ func (p *Plane) Export(context.Context) ([]lb.PersistenceEntry, error) {
 func (p *Plane) Import(_ context.Context, entries []lb.PersistenceEntry) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sweep()
 	for _, e := range entries {
 		s := p.services[e.Service]
 		if s == nil || !s.persistent() || !e.Client.IsValid() || e.Idle < 0 || e.Idle > s.timeout() {
@@ -40,7 +41,7 @@ func (p *Plane) Import(_ context.Context, entries []lb.PersistenceEntry) error {
 		if i < 0 {
 			continue
 		}
-		if have := p.persist[key]; have != nil && p.idle(have) <= e.Idle {
+		if have := p.persist[key]; have != nil && p.binds(key, have) && p.idle(have) <= e.Idle {
 			continue
 		}
 		delete(p.persist, key)
@@ -54,11 +55,10 @@ func (p *Plane) Import(_ context.Context, entries []lb.PersistenceEntry) error {
 func (p *Plane) Clear(_ context.Context, sel dataplane.Selector) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sweep()
 	n := 0
 	for k, e := range p.persist {
 		s := p.services[k.service]
-		if (sel.Service != "" && sel.Service != k.service) || (sel.Server != "" && sel.Server != e.real.spec.Name) ||
+		if !p.binds(k, e) || (sel.Service != "" && sel.Service != k.service) || (sel.Server != "" && sel.Server != e.real.spec.Name) ||
 			(sel.Client.IsValid() && s.spec.Persistence.Key(sel.Client) != k.client) {
 			continue
 		}

@@ -232,13 +232,20 @@ func (p *Plane) Counters(context.Context) (dataplane.Counters, error) {
 		Services: map[string]lb.ServiceCounters{}, Drops: maps.Clone(p.drops), MACs: map[netip.Addr]string{},
 		FlowCapacity: uint64(p.opts.Flows), EntryCapacity: uint64(p.opts.Entries),
 	}
-	active := p.sweep()
-	c.Flows, c.Entries = uint64(len(p.flows)), uint64(len(p.persist))
+	active := p.active()
+	for _, n := range active {
+		c.Flows += n.all
+	}
+	for k, e := range p.persist {
+		if p.binds(k, e) {
+			c.Entries++
+		}
+	}
 	for name, s := range p.services {
 		out := lb.ServiceCounters{In: s.in, Conns: s.conns, Reals: map[string]lb.RealCounters{}}
 		for _, r := range s.reals {
-			out.Reals[r.spec.Name] = lb.RealCounters{In: r.in, Conns: r.conns, ActiveConns: active[r]}
-			out.ActiveConns += active[r]
+			out.Reals[r.spec.Name] = lb.RealCounters{In: r.in, Conns: r.conns, ActiveConns: active[r].open}
+			out.ActiveConns += active[r].open
 		}
 		c.Services[name] = out
 	}
@@ -249,10 +256,20 @@ func (p *Plane) Counters(context.Context) (dataplane.Counters, error) {
 func (p *Plane) Sweep() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	active := p.sweep()
+	for k, e := range p.flows {
+		if !p.lives(k, e) {
+			delete(p.flows, k)
+		}
+	}
+	for k, e := range p.persist {
+		if !p.binds(k, e) {
+			delete(p.persist, k)
+		}
+	}
+	active := p.active()
 	for _, s := range p.services {
 		for _, r := range s.reals {
-			r.correct(int64(active[r]))
+			r.correct(int64(active[r].open))
 		}
 	}
 }
@@ -276,24 +293,32 @@ func (r *backend) resumeAt() int64 {
 	return int64(r.spec.MaxConns) - 1
 }
 
-func (p *Plane) sweep() map[*backend]uint64 {
-	active := map[*backend]uint64{}
+// census counts the living flows of one server.
+type census struct{ all, open uint64 }
+
+func (p *Plane) active() map[*backend]census {
+	out := map[*backend]census{}
 	for k, e := range p.flows {
-		if e.real.dead() || p.idle(e) > e.timeout(k) {
-			delete(p.flows, k)
+		if !p.lives(k, e) {
 			continue
 		}
+		n := out[e.real]
+		n.all++
 		if !e.closing {
-			active[e.real]++
+			n.open++
 		}
+		out[e.real] = n
 	}
-	for k, e := range p.persist {
-		s := p.services[k.service]
-		if s == nil || e.real.dead() || p.idle(e) > s.timeout() {
-			delete(p.persist, k)
-		}
-	}
-	return active
+	return out
+}
+
+// lives tells whether a flow counts.
+func (p *Plane) lives(k flowKey, e *entry) bool { return !e.real.dead() && p.idle(e) <= e.timeout(k) }
+
+// binds tells whether an entry still ties its client.
+func (p *Plane) binds(k persistKey, e *entry) bool {
+	s := p.services[k.service]
+	return s != nil && !e.real.dead() && p.idle(e) <= s.timeout()
 }
 
 func (e *entry) timeout(k flowKey) time.Duration {

@@ -59,9 +59,11 @@ INLINE struct real *flow_find(struct packet *p, struct entry *e)
 {
 	struct real *r = real_of(READ_ONCE(e->ref));
 	__u32 now = stamp_now();
+	bool due;
 
 	if (!r || r->state == REAL_GONE)
 		return NULL;
+	due = stamp_age(now, e->stamp) >= one_second(); /* before a FIN renews the stamp */
 	if (p->proto == PROTO_TCP) {
 		/* A SYN on a closed flow is the next connection from that port. */
 		if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && (e->stamp & STAMP_CLOSING))
@@ -69,9 +71,7 @@ INLINE struct real *flow_find(struct packet *p, struct entry *e)
 		if (p->tcp_flags & (TCP_FIN | TCP_RST))
 			flow_close(e, r, now);
 	}
-	if (stamp_age(now, e->stamp) < one_second())
-		return r;
-	return flow_refresh(p, e, r, now);
+	return due ? flow_refresh(p, e, r, now) : r;
 }
 
 /* flow_add stores a decision; it returns the ref that holds after any race. */
