@@ -18,7 +18,7 @@ import (
 func Expectations(scn *scenario.Scenario) []scenario.Expectation {
 	zero := 0.0
 	return append([]scenario.Expectation{{
-		Name: "steps", About: "every step of the scenario succeeded",
+		Name: scenario.Steps, About: "every step of the scenario succeeded",
 		Metric: step.MetricFailed + ".max", Max: &zero,
 	}}, scn.Expect...)
 }

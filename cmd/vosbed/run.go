@@ -210,7 +210,11 @@ func (a *app) agentCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			ctx, cancel := signals()
 			defer cancel()
-			return traffic.Main(ctx, os.Stdin, os.Stdout)
+			// Non-blocking, so that closing it ends a read that is under way.
+			if err := unix.SetNonblock(unix.Stdin, true); err != nil {
+				return fmt.Errorf("prepare standard input: %w", err)
+			}
+			return traffic.Main(ctx, os.NewFile(unix.Stdin, "stdin"), os.Stdout)
 		},
 	}
 }

@@ -48,7 +48,9 @@ func standingDir(out string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find a lab: %w", err)
 	}
-	slices.SortFunc(files, func(x, y string) int { return cmp.Compare(filepath.Base(filepath.Dir(y)), filepath.Base(filepath.Dir(x))) })
+	slices.SortFunc(files, func(x, y string) int {
+		return cmp.Compare(filepath.Base(filepath.Dir(y)), filepath.Base(filepath.Dir(x)))
+	})
 	for _, f := range files {
 		if _, err := enginePID(filepath.Dir(f)); err == nil {
 			return filepath.Dir(f), nil

@@ -212,6 +212,24 @@ func (l *Lab) simvosFault(ctx context.Context, n *Node, f scenario.Fault) (func(
 	return heal, err
 }
 
+// terminateTime bounds the wait for a program that was asked to end.
+const terminateTime = 5 * time.Second
+
+// Terminate asks the node's program to end, so that it can tidy up.
+func (l *Lab) Terminate(ctx context.Context, node string) error {
+	n := l.nodes[node]
+	if n == nil {
+		return fmt.Errorf("terminate: no node %q", node)
+	}
+	n.killAll(unix.SIGTERM)
+	ctx, cancel := context.WithTimeout(ctx, terminateTime)
+	defer cancel()
+	return n.wait(ctx)
+}
+
+// SetARP changes the mode in which a simulated server starts next.
+func (l *Lab) SetARP(node, mode string) { l.nodes[node].ARP = mode }
+
 // Restart kills the node's processes and starts its program again at once.
 func (l *Lab) Restart(ctx context.Context, node string) error {
 	n := l.nodes[node]

@@ -61,6 +61,9 @@ func (c *checker) failf(path, format string, args ...any) {
 
 func (c *checker) load(name string, l loadSpec) {
 	at := "loads." + name
+	if _, ok := traffic.Kinds()[l.Kind]; !ok {
+		c.failf(at+".kind", "unknown kind of load %q -- %s", l.Kind, hint(l.Kind, slices.Sorted(maps.Keys(traffic.Kinds()))))
+	}
 	if m := c.plan.Node(l.From); m == nil {
 		c.failf(at+".from", "unknown node %q -- %s", l.From, c.nearNode(l.From))
 	}
@@ -174,7 +177,7 @@ func (c *checker) expr(at, text string) {
 func (c *checker) mutants() {
 	for i, m := range c.s.Mutants {
 		at := fmt.Sprintf("mutants[%d]", i)
-		if !slices.ContainsFunc(c.s.Expect, func(e Expectation) bool { return e.Name == m.MustFail }) {
+		if m.MustFail != Steps && !slices.ContainsFunc(c.s.Expect, func(e Expectation) bool { return e.Name == m.MustFail }) {
 			c.failf(at+".must_fail", "no expectation %q", m.MustFail)
 		}
 		c.wires(at+".change.wire", m.Change.Wire)
@@ -187,6 +190,9 @@ func (c *checker) mutants() {
 		}
 	}
 }
+
+// Steps is the name of the expectation that every scenario has: no step failed.
+const Steps = "steps"
 
 // IsMistake tells a broken or unknown scenario from other errors.
 func IsMistake(err error) bool {

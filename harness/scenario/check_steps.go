@@ -37,6 +37,8 @@ func (st Step) kinds() []string {
 		{"interleave", st.Interleave != nil},
 		{"sample", st.Sample != nil},
 		{"ledger", st.Ledger != nil},
+		{"arp", st.ARP != nil},
+		{"carried", st.Carried != ""},
 		{"parallel", st.Parallel != nil},
 	}
 	var out []string
@@ -98,6 +100,11 @@ func (c *checker) step(at string, st Step) {
 		c.target(at+".node", st.Ledger.Node)
 		if _, err := ParseFreeExpr(st.Ledger.Expr); err != nil {
 			c.failf(at+".expr", "%v", err)
+		}
+	case "arp":
+		c.node(at+".node", st.ARP.Node)
+		if st.ARP.Set != "solved" && st.ARP.Set != "unsolved" {
+			c.failf(at+".set", "arp is solved or unsolved, not %q", st.ARP.Set)
 		}
 	case "parallel":
 		c.steps(at, st.Parallel)

@@ -67,6 +67,11 @@ func environment(status map[string]any) map[string]any {
 	for k, v := range status {
 		env[k] = v
 	}
+	for _, name := range []string{"services", "arp_conflicts", "problems"} {
+		if _, ok := env[name].([]any); !ok {
+			env[name] = []any{} // null in JSON
+		}
+	}
 	env["service"] = func(name string) map[string]any { return findService(status, name) }
 	env["server"] = func(id string) map[string]any { return findServer(status, id) }
 	return env

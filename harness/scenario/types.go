@@ -89,6 +89,8 @@ type Step struct {
 	Interleave  *Interleave       `yaml:"interleave,omitempty"`
 	Sample      *SampleStep       `yaml:"sample,omitempty"`
 	Ledger      *LedgerStep       `yaml:"ledger,omitempty"`
+	ARP         *ARPStep          `yaml:"arp,omitempty"`
+	Carried     string            `yaml:"carried,omitempty"` // a metric: see package step
 	Parallel    []Step            `yaml:"parallel,omitempty"`
 }
 
@@ -176,6 +178,13 @@ type SampleStep struct {
 	Node   string            `yaml:"node,omitempty"` // default role(active)
 	Labels map[string]string `yaml:"labels,omitempty"`
 	Unit   string            `yaml:"unit,omitempty"`
+}
+
+// ARPStep solves the ARP problem of a simulated server, or brings it about: its
+// program starts again in that mode.
+type ARPStep struct {
+	Node string `yaml:"node" strict:"required"`
+	Set  string `yaml:"set" strict:"required"` // solved, unsolved
 }
 
 // LedgerStep records the value of an expression over the ledger of a simulated

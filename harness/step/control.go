@@ -119,6 +119,15 @@ func (r *Runner) restart(ctx context.Context, st scenario.Step, _ int) error {
 	return r.again(ctx, st.Restart)
 }
 
+// arp starts a simulated server again with its ARP problem solved or unsolved.
+func (r *Runner) arp(ctx context.Context, st scenario.Step, _ int) error {
+	if err := r.Lab.Terminate(ctx, st.ARP.Node); err != nil {
+		return err
+	}
+	r.Lab.SetARP(st.ARP.Node, st.ARP.Set)
+	return r.Lab.StartNode(ctx, st.ARP.Node)
+}
+
 // killDaemon does the same to an appliance: kill -9 and start at once, within the
 // lease if the daemon is quick.
 func (r *Runner) killDaemon(ctx context.Context, st scenario.Step, _ int) error {

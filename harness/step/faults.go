@@ -7,7 +7,6 @@ import (
 	"github.com/vosbed/vosbed/harness/lab"
 	"github.com/vosbed/vosbed/harness/observe"
 	"github.com/vosbed/vosbed/harness/scenario"
-	"github.com/vosbed/vosbed/harness/topo"
 )
 
 func (r *Runner) fault(ctx context.Context, st scenario.Step, _ int) error {
@@ -15,9 +14,6 @@ func (r *Runner) fault(ctx context.Context, st scenario.Step, _ int) error {
 	node, role, err := r.resolve(ctx, f.Target)
 	if err != nil {
 		return err
-	}
-	if r.Watch != nil && r.Lab.Node(node).Kind == topo.KindAppliance {
-		r.Watch.Suspect(node)
 	}
 	in, err := r.Lab.Inject(ctx, f, node)
 	if err != nil {
@@ -55,17 +51,4 @@ func (r *Runner) HealAll(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// staleFrames records how many probe packets the suspect still delivered after
-// another node had begun to.
-func (r *Runner) staleFrames(f scenario.Fault) {
-	if r.Watch == nil {
-		return
-	}
-	if n, other := r.Watch.Stale(); other {
-		r.Lab.Record(observe.KindSample, "", "", observe.Sample{
-			Metric: observe.MetricStaleFrames, Labels: map[string]string{"fault": f.Label()}, Value: float64(n),
-		})
-	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/vosbed/vosbed/harness/observe"
 	"github.com/vosbed/vosbed/harness/scenario"
+	"github.com/vosbed/vosbed/harness/topo"
 )
 
 // sample records the value of an expression over an appliance's present status.
@@ -36,6 +37,23 @@ func (r *Runner) sample(ctx context.Context, st scenario.Step, _ int) error {
 	}
 	r.Lab.Record(observe.KindStatus, node, "", raw)
 	r.Lab.Record(observe.KindSample, node, "", observe.Sample{Metric: s.Metric, Labels: s.Labels, Value: v, Unit: s.Unit})
+	return nil
+}
+
+// carried records the share of probe packets that reached real servers past the
+// appliances since the last step of this kind, from 0 to 1.
+func (r *Runner) carried(_ context.Context, st scenario.Step, _ int) error {
+	var past, all uint64
+	for node, n := range r.Watch.Carried() {
+		all += n
+		if m := r.Lab.Plan().Node(node); m == nil || m.Kind != topo.KindAppliance {
+			past += n
+		}
+	}
+	if all == 0 {
+		return nil // no sample: the expectation on it is broken, not passed
+	}
+	r.Lab.Record(observe.KindSample, "", "", observe.Sample{Metric: st.Carried, Value: float64(past) / float64(all)})
 	return nil
 }
 

@@ -64,6 +64,8 @@ func kinds() map[string]kind {
 		"interleave":  (*Runner).interleave,
 		"sample":      (*Runner).sample,
 		"ledger":      (*Runner).ledger,
+		"arp":         (*Runner).arp,
+		"carried":     (*Runner).carried,
 		"parallel":    (*Runner).parallel,
 	}
 }

@@ -36,21 +36,8 @@ func (r *Runner) trial(ctx context.Context, t *scenario.Trials, n, depth int) er
 	if err := r.Run(ctx, t.Steps, depth+1); err != nil {
 		return err
 	}
-	for _, f := range faultsOf(t.Steps) {
-		r.staleFrames(f)
-	}
 	r.Progress.Note(r.Lab.Now(), fmt.Sprintf("%s trial %d of %d: %s", t.Name, n, t.Count, r.outcome(begin)))
 	return nil
-}
-
-func faultsOf(steps []scenario.Step) []scenario.Fault {
-	var out []scenario.Fault
-	for _, st := range steps {
-		if st.Fault != nil {
-			out = append(out, *st.Fault)
-		}
-	}
-	return out
 }
 
 // outcome says what probes saw since begin, as far as it is known by now.

@@ -50,6 +50,10 @@ func words(st scenario.Step) string {
 		return "sample " + st.Sample.Metric
 	case "ledger":
 		return "read " + st.Ledger.Metric + " from " + st.Ledger.Node
+	case "arp":
+		return fmt.Sprintf("ARP problem of %s: %s", st.ARP.Node, st.ARP.Set)
+	case "carried":
+		return "count who carried the probes: " + st.Carried
 	case "parallel":
 		return fmt.Sprintf("%d steps at once", len(st.Parallel))
 	}

@@ -23,7 +23,7 @@ const ProbePort = 60000
 
 // Eyes says what to look at. Ports are interface indexes in the switch.
 type Eyes struct {
-	Claims map[int]bool // ports whose outgoing frames show the claims
+	Claims map[int]bool // ports whose outgoing broadcasts and multicasts are looked at
 	Carry  map[int]bool // ports whose outgoing probe packets show the carrier
 	VIPs   map[netip.Addr]bool
 	Owner  func(net.HardwareAddr) string // node of a MAC, "" = unknown
@@ -37,15 +37,12 @@ type Watch struct {
 	fd      int
 	done    chan struct{}
 	carrier map[netip.Addr]string
-
-	suspect  string
-	relieved bool
-	stale    uint64
+	counts  map[string]uint64 // probe packets by carrier
 }
 
 // Start opens a packet socket in ns. Close ends the watcher.
 func Start(ns *netns.NS, eyes Eyes) (*Watch, error) {
-	w := &Watch{eyes: eyes, fd: -1, done: make(chan struct{}), carrier: map[netip.Addr]string{}}
+	w := &Watch{eyes: eyes, fd: -1, done: make(chan struct{}), carrier: map[netip.Addr]string{}, counts: map[string]uint64{}}
 	if err := ns.Do(w.open); err != nil {
 		return nil, fmt.Errorf("watch the segment: %w", err)
 	}
@@ -142,7 +139,8 @@ func (w *Watch) frame(port int, b []byte) {
 		}
 		return
 	}
-	if f, ok := claim(b); ok && w.eyes.Claims[port] {
+	group := b[0]&1 == 1 // flooded: it leaves every port, but counts once
+	if f, ok := claim(b); ok && (!group || w.eyes.Claims[port]) {
 		if vip, err := netip.ParseAddr(f.VIP); err == nil && w.eyes.VIPs[vip] {
 			mac, _ := net.ParseMAC(f.MAC)
 			f.Node = w.eyes.Owner(mac)
@@ -190,35 +188,23 @@ func claim(b []byte) (observe.Frame, bool) {
 func (w *Watch) carried(vip netip.Addr, mac net.HardwareAddr) {
 	node := w.eyes.Owner(mac)
 	w.mu.Lock()
-	switch {
-	case w.suspect == "":
-	case node != w.suspect:
-		w.relieved = true
-	case w.relieved:
-		w.stale++
-	}
+	w.counts[node]++
 	changed := w.carrier[vip] != node
 	w.carrier[vip] = node
 	w.mu.Unlock()
 	if changed {
-		w.eyes.Emit(observe.Frame{VIP: vip.String(), MAC: mac.String(), Node: node, Sort: "carrier"})
+		w.eyes.Emit(observe.Frame{VIP: vip.String(), MAC: mac.String(), Node: node, Sort: observe.SortCarrier})
 	}
 }
 
-// Suspect begins to look at a node that is about to fail: packets that it still
-// delivers after another node has begun to are stale.
-func (w *Watch) Suspect(node string) {
+// Carried returns how many probe packets each node has delivered to real servers
+// since the last call.
+func (w *Watch) Carried() map[string]uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.suspect, w.relieved, w.stale = node, false, 0
-}
-
-// Stale returns how many stale packets the suspect has delivered, and whether
-// another node has taken over at all.
-func (w *Watch) Stale() (n uint64, relieved bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.stale, w.relieved
+	out := w.counts
+	w.counts = map[string]uint64{}
+	return out
 }
 
 // Close ends the watcher.
