@@ -106,9 +106,8 @@ func newLab(b *testing.B) *lab {
 	must(b, netlink.LinkAdd(br))
 	must(b, netlink.LinkSetUp(br))
 	b.Cleanup(func() { _ = netlink.LinkDel(br) })
-	server, _ := startNode(b, br, "server", benchServer)
+	_, _ = startNode(b, br, "server", benchServer)
 	_, _ = startNode(b, br, "proxy", benchProxy)
-	_ = server
 	in, out := startNode(b, br, "client", "10.94.0.10")
 	return &lab{in, bufio.NewReader(out)}
 }
@@ -163,15 +162,7 @@ func (l *lab) measure(b *testing.B, addr string, port, kind, conns int) float64 
 	return rate
 }
 
-// playRole is the life of a node; it ends with its standard input.
-func playRole(role string) int {
-	if err := play(role); err != nil {
-		fmt.Fprintln(os.Stderr, role+":", err)
-		return 1
-	}
-	return 0
-}
-
+// play is the life of a node; it ends with its standard input.
 func play(role string) error {
 	if err := configure(os.Getenv("VOSBED_PROXY_BENCH_ADDR")); err != nil {
 		return err
@@ -188,7 +179,12 @@ func play(role string) error {
 		if err != nil {
 			return err
 		}
-		defer func() { cancel(); <-done }()
+		defer func() {
+			cancel()
+			if err := <-done; err != nil {
+				fmt.Fprintln(os.Stderr, "proxy:", err)
+			}
+		}()
 	case "client":
 		fmt.Println("ready")
 		return benchClient(ctx)
@@ -266,9 +262,7 @@ func acceptAll(ctx context.Context, addr string, shift int, handlers map[int]fun
 // benchRunProxy serves all ports through the proxy, persistence, limits and
 // counters on, and again through a plain copy loop.
 func benchRunProxy(ctx context.Context) (<-chan error, error) {
-	var o Options
-	fmt.Sscan(os.Getenv("PX"), &o.Loops, &o.Pipes)
-	p := New(o)
+	p := New(Options{})
 	f := plan.Frontend{
 		Name: "bench", Addr: netip.MustParseAddr(benchProxy), Ports: lb.Ports(portBulk, portKeep, portClose),
 		Persistence: lb.Persistence{Kind: lb.PersistSourceIP, Timeout: time.Minute, Mask4: 32, Mask6: 64},
@@ -287,7 +281,7 @@ func benchRunProxy(ctx context.Context) (<-chan error, error) {
 
 // plainCopy is the yardstick: two goroutines and io.CopyBuffer without splice.
 func plainCopy(c net.Conn, port int) {
-	s, err := net.Dial("tcp", net.JoinHostPort(benchServer, fmt.Sprint(port)))
+	s, err := new(net.Dialer).DialContext(context.Background(), "tcp", net.JoinHostPort(benchServer, fmt.Sprint(port)))
 	if err != nil {
 		return
 	}
@@ -352,7 +346,7 @@ func benchLoad(ctx context.Context, to string, kind, conns int) (float64, error)
 func benchConn(ctx context.Context, to string, kind int, count *atomic.Int64) error {
 	buf := make([]byte, 256<<10)
 	for ctx.Err() == nil {
-		c, err := net.Dial("tcp", to)
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", to)
 		if err != nil {
 			return err
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
-func (r *rig) state(f plan.Frontend, server string, s lb.ServeState) plan.Frontend {
+func (r *rig) state(f plan.Frontend, server string, s lb.ServeState) {
 	f.Backends = append([]plan.Backend(nil), f.Backends...)
 	for i := range f.Backends {
 		if f.Backends[i].Name == server {
@@ -23,7 +23,6 @@ func (r *rig) state(f plan.Frontend, server string, s lb.ServeState) plan.Fronte
 		}
 	}
 	r.set(f)
-	return f
 }
 
 func TestHaltCuts(t *testing.T) {
@@ -226,13 +225,11 @@ func TestLimits(t *testing.T) {
 			}
 			on1 = append(on1, c)
 		}
-		expect := func(want string) *client {
+		expect := func(want string) {
 			t.Helper()
-			c := dial(t, "", "127.0.0.100:8080")
-			if got := c.server(); got != want {
+			if got := dial(t, "", "127.0.0.100:8080").server(); got != want {
 				t.Errorf("reached %s, want %s", got, want)
 			}
-			return c
 		}
 		active := func(n uint64) {
 			t.Helper()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -64,13 +65,8 @@ func (s *session) move(failed string) (*target, reason) {
 // belongs takes a place on the named server if the client may stay with it.
 func (s *session) belongs(name string) *target {
 	t := s.view.find(name)
-	if t == nil || !s.view.keeps(t) {
+	if t == nil || !s.view.keeps(t) || slices.Contains(s.tried, t.srv) {
 		return nil
-	}
-	for _, srv := range s.tried {
-		if srv == t.srv {
-			return nil
-		}
 	}
 	return s.svc.claim(t)
 }
@@ -134,10 +130,10 @@ func (s *session) dial() error {
 		return fmt.Errorf("open a socket for %s: %w", at, err)
 	}
 	s.server.FD = fd
-	if err := s.w.p.prepare(fd, at.Addr()); err != nil {
+	if err = s.w.p.prepare(fd, at.Addr()); err != nil {
 		return err
 	}
-	if err := unix.Connect(fd, sockaddr(at)); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+	if err = unix.Connect(fd, sockaddr(at)); err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		return fmt.Errorf("connect to %s: %w", at, err)
 	}
 	// Only now: epoll calls a socket that has not begun to connect hung up.

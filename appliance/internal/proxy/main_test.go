@@ -1,50 +1,45 @@
 package proxy
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"syscall"
+	"runtime"
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
-// inside marks the copy of the test program that runs in a network namespace of
-// its own, so that every test has 127.0.0.0/8 and all ports to itself.
+// inside marks the test program once it is in a network namespace of its own, where
+// every test has 127.0.0.0/8 and all ports to itself.
 const inside = "VOSBED_PROXY_TEST_NS"
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
+func TestMain(m *testing.M) {
 	if role := os.Getenv(benchRole); role != "" {
-		return playRole(role)
-	}
-	if os.Geteuid() != 0 {
-		return m.Run()
-	}
-	if os.Getenv(inside) != "" {
-		if err := loopbackUp(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
+		if err := play(role); err != nil {
+			fmt.Fprintln(os.Stderr, role+":", err)
 		}
-		return m.Run()
+		return
 	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Args[0] = os.Args[0]
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	err := cmd.Run()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return exit.ExitCode()
+	if os.Geteuid() == 0 {
+		if err := enter(); err != nil {
+			panic(err)
+		}
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "run the tests in a network namespace:", err)
-		return 1
+	m.Run()
+}
+
+// enter starts the program afresh in a new namespace: exec keeps the namespace of
+// the thread that calls it.
+func enter() error {
+	if os.Getenv(inside) != "" {
+		return loopbackUp()
 	}
-	return 0
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("make a network namespace: %w", err)
+	}
+	return unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), inside+"=1"))
 }
 
 func loopbackUp() error {

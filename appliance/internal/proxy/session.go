@@ -36,7 +36,6 @@ type session struct {
 	upDone, downDone   bool
 	upBytes, downBytes uint64
 	started, last      time.Time // last = last byte moved
-	deadline           time.Time // of the connect
 	timer              reactor.Timer
 
 	prev, next *session

@@ -74,7 +74,9 @@ func TestWatchCapsItsRate(t *testing.T) {
 			t.Errorf("batches = %v, want %d and 500", batches, watchBatch)
 		}
 		cancel()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Errorf("Watch ended with %v", err)
+		}
 	})
 }
 
@@ -89,7 +91,7 @@ func TestFaceAges(t *testing.T) {
 		}
 		want := []lb.PersistenceEntry{{Service: "a", Client: ip(1), Server: "s1", Idle: time.Minute}}
 		compareEntries(t, "exported", want, entries)
-		if err := to2.Import(t.Context(), entries); err != nil {
+		if err = to2.Import(t.Context(), entries); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(29 * time.Minute)

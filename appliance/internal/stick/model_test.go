@@ -169,4 +169,3 @@ func table(t *Table) []lb.PersistenceEntry {
 	slices.SortFunc(out, func(a, b lb.PersistenceEntry) int { return a.Client.Compare(b.Client) })
 	return out
 }
-

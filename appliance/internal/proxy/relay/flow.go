@@ -55,12 +55,6 @@ type Flow struct {
 	ended   bool // the source returned end of file
 }
 
-// Ended reports whether the source has ended.
-func (f *Flow) Ended() bool { return f.ended }
-
-// Spliced reports whether the flow is promoted at present.
-func (f *Flow) Spliced() bool { return f.spliced }
-
 // Move relays from src to dst until one of them is not ready. It returns the bytes
 // that were handed to dst.
 func (f *Flow) Move(s *Scratch, src, dst *End) (moved int, out Outcome) {
