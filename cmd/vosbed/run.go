@@ -214,7 +214,7 @@ func (a *app) agentCommand() *cobra.Command {
 			if err := unix.SetNonblock(unix.Stdin, true); err != nil {
 				return fmt.Errorf("prepare standard input: %w", err)
 			}
-			return traffic.Main(ctx, os.NewFile(unix.Stdin, "stdin"), os.Stdout)
+			return traffic.Main(ctx, os.NewFile(uintptr(unix.Stdin), "stdin"), os.Stdout)
 		},
 	}
 }
