@@ -133,7 +133,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 }
 
 func (a *Appliance) close() error {
-	return errors.Join(a.pair.close(), a.proxy.Close(), a.engine.Close())
+	return errors.Join(a.proxy.Close(), a.engine.Close())
 }
 
 // look reads the node's interfaces.

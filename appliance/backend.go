@@ -24,7 +24,7 @@ func (b backend) SetServer(_ context.Context, id lb.RealID, want lb.Override) er
 	if err := b.facts.overrides.Set(id, want); err != nil {
 		return err
 	}
-	b.log.Info("operator set a real server", "vip", id.Service, "rip", id.Real, "state", want.State)
+	b.log.Info("operator set a real server", "vip", id.Service, "rip", id.Real, "state", want.State.String())
 	b.loop.Dirty()
 	return nil
 }
@@ -110,6 +110,7 @@ func (b backend) Clear(ctx context.Context, f mgmt.Filter) (int, error) {
 	total := 0
 	var errs []error
 	for _, sel := range b.selectors(f) {
+		errs = append(errs, b.pair.repl.clear(ctx, sel))
 		for _, t := range b.tables() {
 			n, err := t.Clear(ctx, sel)
 			total += n

@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ const (
 // entries to the rest of the appliance.
 type pair struct {
 	handle   *sentinel.Handle
+	repl     *replication
 	leaseDir string
 	publish  func()
 	log      *slog.Logger
@@ -33,7 +35,7 @@ type pair struct {
 	config lb.Config
 	secret []byte
 	vips   []plan.VIP
-	set1   bool // the sentinel has been configured
+	ready  bool // the VIPs are known: the sentinel may be configured
 }
 
 func newPair(a *Appliance, cfg lb.Config) (*pair, error) {
@@ -42,8 +44,9 @@ func newPair(a *Appliance, cfg lb.Config) (*pair, error) {
 		leaseDir: a.opts.BPFFS, publish: a.publish, log: a.log,
 	}
 	if a.opts.Dataplane == "memory" {
-		p.leaseDir = ""
+		p.leaseDir = "" // the model has no lease in the kernel
 	}
+	p.repl = newReplication(a, p.handle.Synced)
 	return p, p.reconfigure(cfg)
 }
 
@@ -59,11 +62,20 @@ func (p *pair) reconfigure(cfg lb.Config) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !samePair(p.config, cfg) || !bytes.Equal(p.secret, secret) {
+		p.repl.configure(cfg, secret)
+	}
 	p.config, p.secret = cfg, secret
-	if p.set1 {
+	if p.ready {
 		p.configure()
 	}
 	return nil
+}
+
+// samePair reports whether replication may go on as it is.
+func samePair(a, b lb.Config) bool {
+	return a.Cluster == b.Cluster && a.Node.Replication == b.Node.Replication &&
+		a.Node.Seat == b.Node.Seat && a.Node.Name == b.Node.Name
 }
 
 // readSecret refuses a secret that others can read or that is too short to be one.
@@ -94,10 +106,10 @@ func readSecret(path string) ([]byte, error) {
 func (p *pair) set(_ context.Context, vips []plan.VIP) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.set1 && slices.Equal(p.vips, vips) {
+	if p.ready && slices.Equal(p.vips, vips) {
 		return nil
 	}
-	p.vips, p.set1 = slices.Clone(vips), true
+	p.vips, p.ready = slices.Clone(vips), true
 	p.configure()
 	return nil
 }
@@ -114,24 +126,17 @@ func (p *pair) configure() {
 func (p *pair) alive() { p.handle.Progress() }
 
 // status is what the pair is now; a role change is published at once.
-func (p *pair) status() lb.PairStatus { return p.handle.State() }
-
-func (p *pair) run(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		p.watch(ctx)
-	}()
-	err := p.handle.Run(ctx)
-	<-done
-	return err
+func (p *pair) status() lb.PairStatus {
+	s := p.handle.State()
+	s.Lag = p.repl.lag()
+	return s
 }
 
-func (p *pair) watch(ctx context.Context) {
+func (p *pair) watch(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-p.handle.States():
 			p.publish()
 		}
@@ -148,5 +153,3 @@ func (p *pair) command(ctx context.Context, verb string) error {
 	}
 	return errors.New(`unknown command: use "takeover" or "release"`)
 }
-
-func (p *pair) close() error { return nil }

@@ -36,7 +36,9 @@ func (a *Appliance) tasks(ctx context.Context) ([]task, error) {
 		{"health edges", a.watchHealth},
 		{"links", a.watchLinks},
 		{"status", a.publishLoop},
-		{"pair", a.pair.run},
+		{"sentinel", a.pair.handle.Run},
+		{"pair", a.pair.watch},
+		{"replication", a.pair.repl.run},
 	}
 	management, err := a.management(ctx)
 	if err != nil {

@@ -32,8 +32,10 @@ type Machine struct {
 	deadline time.Duration // of the lease, as last granted
 
 	// lookFrom is the earliest time from which silence counts, lookUntil the time
-	// before which nothing is taken.
+	// before which nothing is taken. A node that is starting takes all the same when
+	// its peer asks: what it hears is fresh. What a thawed node hears may have waited.
 	lookFrom, lookUntil time.Duration
+	starting            bool
 	initial             bool // no peer heard yet in this life
 
 	peer      State
@@ -121,6 +123,9 @@ func (m *Machine) Reconfigure(cfg Config, now time.Duration) []Action {
 	if !slices.Equal(cfg.Paths, m.cfg.Paths) || !slices.Equal(cfg.Pings, m.cfg.Pings) {
 		m.adopt(cfg)
 		m.look(now, cfg.Timers.Dead)
+		for i := range m.pings { // they have Dead to answer
+			m.pings[i] = pingView{last: now, up: true}
+		}
 	}
 	m.cfg.Timers, m.cfg.Failback, m.cfg.Lease, m.cfg.Announce = cfg.Timers, cfg.Failback, cfg.Lease, cfg.Announce
 	m.cfg.Node, m.cfg.Seat, m.cfg.Paired = cfg.Node, cfg.Seat, cfg.Paired
@@ -160,7 +165,7 @@ func (m *Machine) Wake() time.Duration {
 }
 
 func (m *Machine) start(s Start, now time.Duration) {
-	m.started, m.initial = true, true
+	m.started, m.initial, m.starting = true, true, true
 	m.since, m.lastStep, m.lastBeat, m.nextBeat = now, now, now, now
 	m.lookFrom, m.lookUntil = now, now+m.cfg.Timers.Init
 	for i := range m.pings {
@@ -210,7 +215,7 @@ func (m *Machine) wakeUp(now time.Duration) {
 
 // look restarts the judgement of the peer's silence and forbids taking for d.
 func (m *Machine) look(now, d time.Duration) {
-	m.lookFrom, m.lookUntil = now, max(m.lookUntil, now+d)
+	m.lookFrom, m.lookUntil, m.starting = now, max(m.lookUntil, now+d), false
 }
 
 func (m *Machine) note(e Event, now time.Duration) {
@@ -223,7 +228,7 @@ func (m *Machine) note(e Event, now time.Duration) {
 		m.link = e.Up
 	case Synced:
 		if e.OK && !m.synced {
-			m.syncedSince = now
+			m.syncedSince, m.nextBeat = now, now
 		}
 		m.synced = e.OK
 	case TakeOver:
@@ -243,17 +248,28 @@ func (m *Machine) hear(e Heartbeat, now time.Duration) {
 	}
 	if m.initial {
 		m.initial = false
-		m.lookUntil = min(m.lookUntil, now+m.cfg.Timers.Dead)
+		m.firstWord(e.Peer, now)
 	}
 	m.paths[e.Path] = now
 	if e.Old {
 		return
 	}
-	m.letGo = e.Peer.Role != lb.Active && (m.letGo || m.heard && m.peer.Role == lb.Active)
+	// A node that is looking after a freeze leaves it to the order of ranks: the peer
+	// may have been frozen with it, and both would take.
+	looking := now < m.lookUntil && !m.starting
+	m.letGo = e.Peer.Role != lb.Active && (m.letGo || m.heard && m.peer.Role == lb.Active && !looking)
 	m.peer, m.heard = e.Peer, true
 	// Owners count their own takeovers; everybody else remembers the highest.
 	if m.role != lb.Active || e.Peer.Role != lb.Active {
 		m.term = max(m.term, e.Peer.Term)
+	}
+}
+
+// firstWord ends the wait for a peer early. At a cold start the secondary waits all
+// of Init: a primary whose ping node has not answered yet is not a worse owner.
+func (m *Machine) firstWord(p State, now time.Duration) {
+	if m.cfg.Seat == lb.Primary || p.Role == lb.Active {
+		m.lookUntil = min(m.lookUntil, now+m.cfg.Timers.Dead)
 	}
 }
 

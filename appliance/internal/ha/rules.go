@@ -32,6 +32,9 @@ func (m *Machine) watch(now time.Duration) {
 	if usable && !m.wasUsable && !alive && !m.initial {
 		m.look(now, m.cfg.Timers.Dead)
 	}
+	if usable != m.wasUsable {
+		m.nextBeat = now // the peer may be waiting for it
+	}
 	m.wasAlive, m.wasUsable = alive, usable
 	switch {
 	case m.role != lb.Passive || !alive || m.peer.Role == lb.Active:
@@ -167,19 +170,23 @@ func (m *Machine) electing(now time.Duration) {
 	if m.peer.Role == lb.Active {
 		m.yielding = false
 	}
-	if now < m.lookUntil {
+	looking := now < m.lookUntil
+	if looking && !m.starting {
 		return
 	}
 	alive, usable := m.alive(now), m.usable(now)
+	asked := usable && !m.yielding && m.peer.Role != lb.Active && m.peer.Intent == IntentYield
 	switch {
+	case alive && asked:
+		m.take(now, "the peer yields")
+	case looking:
+		return
 	case !alive && usable:
 		m.take(now, m.silence())
 	case !alive:
 		return // isolated
 	case m.peer.Role == lb.Active:
 		m.besideOwner(now)
-	case usable && !m.yielding && m.peer.Intent == IntentYield:
-		m.take(now, "the peer yields")
 	case usable && m.letGo && m.synced:
 		m.take(now, "the peer owned the addresses and no longer does")
 	case now >= m.vacancyEnds() && m.outranks(now):

@@ -285,6 +285,10 @@ func (s *sim) nodeCommand(f []string) error {
 		n.badKey = f[2] == "wrong"
 	case "set":
 		return n.set(f[2:])
+	case "reconfigure":
+		for _, a := range n.m.Reconfigure(n.cfg, s.now) {
+			s.act(i, a)
+		}
 	default:
 		return fmt.Errorf("unknown command %q", strings.Join(f, " "))
 	}
@@ -301,8 +305,9 @@ func (n *simNode) set(f []string) error {
 	case "announce":
 		n.cfg.Announce = on
 	case "pings":
-		if !on {
-			n.cfg.Pings = nil
+		n.cfg.Pings = nil
+		if on {
+			n.cfg.Pings = []netip.Addr{pingNode()}
 		}
 	case "paired":
 		n.cfg.Paired = on

@@ -43,15 +43,14 @@ type frame struct {
 	body []byte
 }
 
-// appendFrame writes a frame; body appends the content.
-func appendFrame(b []byte, kind byte, seq uint64, body func([]byte) []byte) []byte {
-	at := len(b)
-	b = append(b, 0, 0, 0, 0, kind)
+// newFrame builds a frame; body appends the content.
+func newFrame(kind byte, seq uint64, body func([]byte) []byte) []byte {
+	b := []byte{0, 0, 0, 0, kind}
 	b = binary.BigEndian.AppendUint64(b, seq)
 	if body != nil {
 		b = body(b)
 	}
-	binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4))
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
 	return b
 }
 

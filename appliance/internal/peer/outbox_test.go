@@ -111,7 +111,7 @@ func TestEntriesRoundTripNeverYounger(t *testing.T) {
 }
 
 func TestFrameBounds(t *testing.T) {
-	big := appendFrame(nil, frameDelta, 1, func(b []byte) []byte { return append(b, make([]byte, maxFrame+1)...) })
+	big := newFrame(frameDelta, 1, func(b []byte) []byte { return append(b, make([]byte, maxFrame+1)...) })
 	for name, raw := range map[string][]byte{"too long": big, "too short": {0, 0, 0, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9}} {
 		if _, _, err := readFrame(bytes.NewReader(raw), nil); !errors.Is(err, errFrame) {
 			t.Errorf("%s: %v", name, err)
@@ -146,7 +146,7 @@ func FuzzEntries(f *testing.F) {
 }
 
 func FuzzFrame(f *testing.F) {
-	f.Add(appendFrame(nil, framePing, 1, nil))
+	f.Add(newFrame(framePing, 1, nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, _, err := readFrame(bytes.NewReader(b), nil)
 		if err == nil && len(got.body) > maxFrame {

@@ -177,7 +177,7 @@ func (s *session) send(kind byte, since time.Time, body func([]byte) []byte) err
 		s.unack = append(s.unack, sent{seq, since})
 	}
 	s.mu.Unlock()
-	return s.put(appendFrame(nil, kind, seq, body))
+	return s.put(newFrame(kind, seq, body))
 }
 
 func (s *session) put(b []byte) error {
@@ -199,7 +199,7 @@ func (s *session) sendAck() error {
 	if !fresh {
 		return nil
 	}
-	return s.put(appendFrame(nil, frameAck, ack, nil))
+	return s.put(newFrame(frameAck, ack, nil))
 }
 
 func (s *session) readAll(ctx context.Context) error {

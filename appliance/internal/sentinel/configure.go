@@ -12,6 +12,7 @@ import (
 	"github.com/vosbed/vosbed/appliance/internal/ha"
 	"github.com/vosbed/vosbed/appliance/internal/peer"
 	"github.com/vosbed/vosbed/appliance/internal/vip"
+	"github.com/vosbed/vosbed/appliance/lb"
 )
 
 // readMain takes all messages of the main daemon.
@@ -83,7 +84,8 @@ func (l *loop) configure(c Config) error {
 	}
 	l.try("configure the virtual addresses", l.vips.Configure(c.VIPs))
 	if c.LeaseDir != old.LeaseDir {
-		l.reopenLease()
+		l.lease = nil
+		l.try("open the lease", l.openedLease())
 	}
 	if l.machine == nil || !slices.Equal(c.Node.Paths, old.Node.Paths) || !reflect.DeepEqual(c.Secret, old.Secret) ||
 		c.Node.Name != old.Node.Name || c.Cluster.Paired != old.Cluster.Paired {
@@ -133,17 +135,21 @@ func (l *loop) machineConfig() ha.Config {
 	return cfg
 }
 
-func (l *loop) reopenLease() {
-	l.lease = nil
-	if l.cfg.LeaseDir == "" || l.openLease == nil {
-		return
+// openedLease makes sure that the lease is open if there should be one. The data
+// plane may pin it later than the first configuration, so every report tries again.
+func (l *loop) openedLease() error {
+	if l.lease != nil || l.cfg.LeaseDir == "" || l.openLease == nil {
+		return nil
 	}
 	lease, err := l.openLease(l.cfg.LeaseDir)
 	if err != nil {
-		l.note("open the lease", err)
-		return
+		return err
 	}
 	l.lease = lease
+	if l.machine != nil && l.machine.Role() == lb.Standalone {
+		l.renew(ha.Forever)
+	}
+	return nil
 }
 
 func (l *loop) reopenPaths() error {
@@ -213,6 +219,7 @@ func (l *loop) rewatch() error {
 // report sends the state to the main daemon.
 func (l *loop) report(t time.Duration) {
 	l.nextReport = t + reportEvery
+	_ = l.openedLease() // the first failure was noted
 	s := l.machine.Status(t)
 	if s.Role != l.role || l.since.IsZero() {
 		l.role, l.since = s.Role, time.Now()

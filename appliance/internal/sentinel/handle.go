@@ -236,8 +236,13 @@ func (h *Handle) answer(r reply) {
 func (h *Handle) Configure(c Config) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	first := h.cfg == nil
 	h.cfg = &c
 	h.send(message{Configure: h.cfg})
+	if first {
+		// The sentinel heeds nothing before its first configuration.
+		h.send(message{Synced: &h.synced})
+	}
 }
 
 // Progress says that the main daemon works; call it from a real work loop about

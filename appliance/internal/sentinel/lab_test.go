@@ -360,8 +360,8 @@ func (l *lab) pair() (a, b *node) {
 	l.t.Helper()
 	a, b = l.nodes[0], l.nodes[1]
 	a.start()
-	b.start()
 	l.until("the primary is active", 5*time.Second, a.is(lb.Active))
+	b.start()
 	l.until("the secondary sees it", 5*time.Second, func() bool {
 		s := b.handle.State()
 		return s.PeerAlive && s.PeerRole == lb.Active && len(s.Pings) == 1 && s.Pings[0].Up && s.Paths[0].Up && s.Paths[1].Up

@@ -215,8 +215,23 @@ func (l *loop) readPings() {
 
 func (l *loop) readCarrier() {
 	var b [8]byte
-	if _, err := unix.Read(l.wake, b[:]); err == nil && l.carrier != nil {
-		l.step(ha.ServiceLink{Up: l.carrier.up.Load()}, now())
+	if _, err := unix.Read(l.wake, b[:]); err != nil || l.carrier == nil {
+		return
+	}
+	up := l.carrier.up.Load()
+	t := now()
+	l.step(ha.ServiceLink{Up: up}, t)
+	if up && l.machine.Owns() {
+		l.reassert(t)
+	}
+}
+
+// reassert puts the addresses back after the link was away: the kernel drops IPv6
+// addresses with it, and neighbours may have forgotten.
+func (l *loop) reassert(t time.Duration) {
+	l.try("take the virtual addresses again", l.vips.Take())
+	if l.cfg.Cluster.Announce {
+		l.try("announce the virtual addresses", l.vips.Announce(t))
 	}
 }
 

@@ -67,6 +67,19 @@ func TestCutLinkMovesAtOnce(t *testing.T) {
 	t.Logf("cut to claimed: %v", l.claimed(b, l.timers.Heartbeat+100*time.Millisecond))
 }
 
+// TestLinkBounceRestoresAddresses: the kernel drops IPv6 addresses with the carrier.
+func TestLinkBounceRestoresAddresses(t *testing.T) {
+	l := newLab(t, defaultTimers())
+	a, b := l.pair()
+	b.kill()
+	l.until("the peer is dead", time.Second, func() bool { return !a.handle.State().PeerAlive })
+	l.must(a.ns.Do(func() error { return down("svc0") }))
+	l.until("isolated", time.Second, a.is(lb.Passive))
+	l.must(a.ns.Do(func() error { return up("svc0") }))
+	l.until("serves again", 5*time.Second, func() bool { return a.is(lb.Active)() && a.owns() && a.lease.held() })
+	l.claimed(a, time.Second)
+}
+
 func TestBlackHoleIsFoundByThePingNode(t *testing.T) {
 	l := newLab(t, defaultTimers())
 	a, b := l.pair()
