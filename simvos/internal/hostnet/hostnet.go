@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -31,6 +32,9 @@ const (
 	// clients reach it past the balancer.
 	Unsolved ARP = "unsolved"
 )
+
+// localLimit bounds awaitLocal.
+const localLimit = 5 * time.Second
 
 // loopback is the interface that carries the virtual addresses.
 const loopback = "lo"
@@ -69,8 +73,32 @@ func Setup(c Config, log *slog.Logger) (func() error, error) {
 			added = append(added, p)
 			log.Info("virtual address added", "vip", vip, "iface", p.iface)
 		}
+		if err = awaitLocal(vip); err != nil {
+			return nil, errors.Join(err, undo())
+		}
 	}
 	return undo, nil
+}
+
+// awaitLocal waits until the kernel takes packets for the address. It adds the
+// local route of an IPv6 address from a work queue, some time after the call
+// that added the address, and silently drops packets that come before.
+func awaitLocal(vip netip.Addr) error {
+	end := time.NewTimer(localLimit)
+	defer end.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		routes, err := netlink.RouteGet(vip.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-end.C:
+			return fmt.Errorf("the kernel does not take packets for %s within %s of adding it", vip, localLimit)
+		}
+	}
 }
 
 // placed is an address on an interface.
