@@ -69,13 +69,13 @@ func (r *Remote) ClearPersistence(ctx context.Context, service, client, server s
 	return err
 }
 
-// Persistence lists the entries.
-func (r *Remote) Persistence(ctx context.Context) ([]api.Entry, error) {
+// Persistence lists the entries, as they stand on the wire.
+func (r *Remote) Persistence(ctx context.Context) ([]any, error) {
 	b, err := r.call(ctx, http.MethodGet, api.PathPersistence, nil)
 	if err != nil {
 		return nil, err
 	}
-	var out []api.Entry
+	var out []any
 	if err := json.Unmarshal(b, &out); err != nil {
 		return nil, fmt.Errorf("%s: persistence: %w", r.node, err)
 	}

@@ -12,7 +12,7 @@ import (
 
 // Expr is an expression over one status record: the fields of api.Status by their
 // JSON names, plus service("NAME") and server("SERVICE/SERVER"), which are empty
-// maps for what does not exist. Over another record, its fields by their names.
+// maps for what does not exist. A sample step also has persistence, the entries. Over another record, its fields by their names.
 type Expr struct {
 	text string
 	prog *vm.Program
@@ -67,7 +67,7 @@ func environment(status map[string]any) map[string]any {
 	for k, v := range status {
 		env[k] = v
 	}
-	for _, name := range []string{"services", "arp_conflicts", "problems"} {
+	for _, name := range []string{"services", "arp_conflicts", "problems", "persistence"} {
 		if _, ok := env[name].([]any); !ok {
 			env[name] = []any{} // null in JSON
 		}

@@ -31,6 +31,11 @@ func (r *Runner) sample(ctx context.Context, st scenario.Step, _ int) error {
 	if err != nil {
 		return err
 	}
+	entries, err := rem.Persistence(ctx)
+	if err != nil {
+		return err
+	}
+	m["persistence"] = entries
 	v, err := x.Number(m)
 	if err != nil {
 		return err

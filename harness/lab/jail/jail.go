@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +23,10 @@ const pipeFD = 3
 
 // stopByte asks process 1 to end the run early, with a verdict.
 const stopByte = 's'
+
+// patience is the time within which further signals count as the first: a
+// terminal or a supervisor may send it to the process and to its group.
+const patience = time.Second
 
 // ErrNotPermitted reports that the namespaces cannot be made.
 var ErrNotPermitted = errors.New("namespaces cannot be made: run as root, for example with sudo")
@@ -59,7 +64,7 @@ func Front(ctx context.Context, argv []string, started func(pid int)) (int, erro
 
 // follow passes signals on until the child has ended.
 func follow(ctx context.Context, cmd *exec.Cmd, w *os.File, sig <-chan os.Signal, done <-chan error) (int, error) {
-	signals := 0
+	var first time.Time
 	stop := ctx.Done()
 	for {
 		select {
@@ -69,12 +74,13 @@ func follow(ctx context.Context, cmd *exec.Cmd, w *os.File, sig <-chan os.Signal
 			stop = nil
 			_ = cmd.Process.Kill()
 		case <-sig:
-			signals++
-			if signals == 1 {
+			switch {
+			case first.IsZero():
+				first = time.Now()
 				_, _ = w.Write([]byte{stopByte})
-				continue
+			case time.Since(first) > patience:
+				_ = cmd.Process.Kill()
 			}
-			_ = cmd.Process.Kill()
 		}
 	}
 }
