@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vosbed/vosbed/harness/observe"
 )
@@ -39,17 +42,29 @@ type KindInfo struct {
 // Kinds is the table of loads, by Spec.Kind.
 func Kinds() map[string]KindInfo {
 	return map[string]KindInfo{
-		"udp-probe": {"open-loop UDP probe: gaps, loss, latency from the intended time", runProbe},
+		"udp-probe":   {"open-loop UDP probe: gaps, loss, latency from the intended time", runProbe},
+		"clients":     {"many client addresses use Services in turn and note which server answers", runClients},
+		"udp-clients": {"clients over UDP probe frames only", runClients},
+		"tcp-clients": {"clients over TCP probe frames only", runClients},
+		"parallel":    {"simultaneous first connections of new clients: parallel_split", runParallel},
+		"tcp-stream":  {"long-lived TCP connections with probe frames: tcp_survival, tcp_stall_ms", runStream},
+		"http":        {"HTTP(S) requests, open loop with rate, else closed loop: rps or cps, latency, errors", runHTTP},
+		"bulk":        {"throughput over TCP or HTTP(S): goodput in Mbit/s", runBulk},
+		"rtsp":        {"RTSP play or, with publish, RECORD over udp or tcp: continuity and server identity", runRTSP},
+		"rtmp":        {"RTMP play or, with publish, publish: stalls, survival, server identity", runRTMP},
+		"ts":          {"MPEG-TS over TCP: continuity counters, server identity", runTS},
+		"verify":      {"up to three attempts at each of Services: reachable{service=...} 1 or 0", runVerify},
 	}
 }
 
 // Main is the agent: it reads one Spec as JSON from stdin, runs it and writes
 // records as JSON lines to stdout. The load ends, with its final records, when
 // ctx ends, its duration is over, its work is done, or stdin is closed, which
-// also happens when the parent dies. Main closes stdin when it is an io.Closer.
+// also happens when the parent dies. Main closes stdin if it can.
 // A load that cannot run emits a record of KindBroken and returns the reason;
 // an unreachable target is no error but what the load measures.
 func Main(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	stdin = interruptible(stdin)
 	d := json.NewDecoder(stdin)
 	var s Spec
 	if err := d.Decode(&s); err != nil {
@@ -71,6 +86,27 @@ func Main(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	}
 	return err
 }
+
+// interruptible makes a read of standard input end when it is closed: an
+// inherited pipe is in blocking mode, in which Close would wait for the reader.
+func interruptible(r io.Reader) io.Reader {
+	f, ok := r.(*os.File)
+	if !ok {
+		return r
+	}
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return onlyReader{r}
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd)
+		return onlyReader{r}
+	}
+	return os.NewFile(uintptr(fd), f.Name())
+}
+
+// onlyReader hides Close: the watcher of such a reader ends with the process.
+type onlyReader struct{ io.Reader }
 
 // serve runs s between its writer and its bounds.
 func serve(ctx context.Context, s Spec, stdout io.Writer) error {

@@ -1,0 +1,223 @@
+package traffic
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/vosbed/vosbed/harness/observe"
+)
+
+// workers bounds how many attempts of one load are under way at a time.
+const workers = 256
+
+// runClients lets each client address use all services in turn, Rate times per
+// second (default 1), and emits client_server at every change of the server.
+// At the end: persistence_moves, client_answers and client_failures.
+func runClients(ctx context.Context, a *agent) error {
+	def := "udp"
+	if a.Kind == "tcp-clients" {
+		def = "tcp"
+	}
+	services, err := a.services(def)
+	if err != nil {
+		return err
+	}
+	c := &crowd{agent: a, services: services, at: make(map[string]uint16), work: make(chan job, workers)}
+	return c.run(ctx)
+}
+
+// job is one attempt of one client.
+type job struct {
+	client  string
+	service service
+}
+
+// crowd is many clients.
+type crowd struct {
+	*agent
+	services []service
+	work     chan job
+	late     atomic.Int64 // attempts dropped because all workers were busy
+
+	mu    sync.Mutex
+	at    map[string]uint16 // client and service: server that answered last
+	moves int
+}
+
+func (c *crowd) run(ctx context.Context) error {
+	clients := c.Sources
+	if len(clients) == 0 {
+		clients = []string{""}
+	}
+	jobs := len(clients) * len(c.services)
+	p := pacer{start: monotonic(), rate: min(c.rate(1)*float64(jobs), MaxRate)}
+	if c.Count > 0 {
+		p.count = c.Count * jobs
+	}
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() { c.serve(ctx) })
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.run(ctx, func(n int, _ int64) {
+			// Neighbouring ticks are different clients, so that one client's
+			// attempts do not come in a burst.
+			k := n % jobs
+			c.offer(job{clients[k%len(clients)], c.services[k/len(clients)]})
+		})
+	}()
+	<-done
+	close(c.work)
+	wg.Wait()
+	c.finish(len(clients))
+	return nil
+}
+
+// offer hands a job to a worker. When all are busy with silent servers it is
+// dropped: the pacer waits for nobody.
+func (c *crowd) offer(j job) {
+	select {
+	case c.work <- j:
+	default:
+		c.late.Add(1)
+	}
+}
+
+func (c *crowd) serve(ctx context.Context) {
+	for j := range c.work {
+		if ctx.Err() != nil {
+			continue
+		}
+		id, err := c.ask(ctx, j.service, j.client)
+		switch {
+		case err != nil && ctx.Err() != nil: // cut short by the end of the load
+		case err != nil:
+			c.add("failed", 1)
+		default:
+			c.add("answered", 1)
+			c.answered(j, id)
+		}
+	}
+}
+
+func (c *crowd) answered(j job, id uint16) {
+	if id == 0 {
+		return
+	}
+	k := j.client + " " + j.service.String()
+	c.mu.Lock()
+	before := c.at[k]
+	c.at[k] = id
+	if before != 0 && before != id {
+		c.moves++
+	}
+	c.mu.Unlock()
+	if before != id {
+		c.sampleAt(c.now(), clientServer(j.client, j.service.String(), id))
+	}
+}
+
+func (c *crowd) finish(clients int) {
+	t := c.take()
+	c.sample("persistence_moves", float64(c.moves), "", nil)
+	c.sample("client_count", float64(clients), "", nil)
+	c.sample("client_answers", t["answered"], "", nil)
+	c.sample("client_failures", t["failed"], "", nil)
+	c.sample("client_skipped", float64(c.late.Load()), "", nil)
+	if all := t["answered"] + t["failed"]; all > 0 {
+		c.sample("client_success", t["answered"]/all, "", nil)
+	}
+}
+
+// runParallel opens Flows (default 8) connections at once from each client
+// address, all at its first contact, and emits parallel_split per client: how
+// many servers beyond one it met. A client without any answer fails the load's
+// parallel_failed.
+func runParallel(ctx context.Context, a *agent) error {
+	services, err := a.services("tcp")
+	if err != nil {
+		return err
+	}
+	failed := 0
+	for _, client := range a.Sources {
+		if ctx.Err() != nil {
+			return nil
+		}
+		ids, failures := a.together(ctx, client, services)
+		failed += failures
+		if len(ids) == 0 {
+			continue
+		}
+		a.sample("parallel_split", float64(len(ids)-1), "", nil)
+	}
+	a.sample("parallel_failed", float64(failed), "", nil)
+	return nil
+}
+
+// together makes all attempts of one client at the same moment and returns how
+// often each server answered.
+func (a *agent) together(ctx context.Context, client string, services []service) (map[uint16]int, int) {
+	type answer struct {
+		id  uint16
+		err error
+	}
+	n := a.flows(8)
+	answers := make(chan answer, n)
+	gate := make(chan struct{})
+	for i := range n {
+		s := services[i%len(services)]
+		go func() {
+			<-gate
+			id, err := a.ask(ctx, s, client)
+			answers <- answer{id, err}
+		}()
+	}
+	close(gate)
+	ids, failed := make(map[uint16]int), 0
+	for range n {
+		switch got := <-answers; {
+		case got.err != nil:
+			failed++
+		case got.id != 0:
+			ids[got.id]++
+		}
+	}
+	return ids, failed
+}
+
+// runVerify makes one attempt at each service from one client address, with
+// two more if it fails, and emits reachable{service=...}: 1 or 0.
+func runVerify(ctx context.Context, a *agent) error {
+	services, err := a.services(cmpScheme(a.target.scheme, "tcp"))
+	if err != nil {
+		return err
+	}
+	for i, s := range services {
+		var id uint16
+		for range 3 {
+			if id, err = a.ask(ctx, s, a.source(i)); err == nil || ctx.Err() != nil {
+				break
+			}
+		}
+		up := 1.0
+		if err != nil {
+			up = 0
+			a.emit(observe.KindEvent, observe.Note{Text: fmt.Sprintf("%s of %s is not reachable: %v", s, a.target.addr.Addr(), err)})
+		} else if id != 0 {
+			a.sampleAt(a.now(), clientServer(a.source(i), s.String(), id))
+		}
+		a.sample("reachable", up, "", map[string]string{"service": s.String()})
+	}
+	return nil
+}
+
+func cmpScheme(scheme, def string) string {
+	if askers()[scheme] != nil {
+		return scheme
+	}
+	return def
+}

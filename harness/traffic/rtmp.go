@@ -1,0 +1,124 @@
+package traffic
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/bluenviron/gortmplib"
+	"github.com/bluenviron/gortmplib/pkg/codecs"
+
+	"github.com/vosbed/vosbed/simvos/control"
+)
+
+// runRTMP plays Path (default /live/stream), or publishes to it with Publish, on
+// Flows connections. Metrics begin with "rtmp".
+func runRTMP(ctx context.Context, a *agent) error {
+	s := &stream{agent: a, name: "rtmp", period: framePeriod}
+	s.play = func(ctx context.Context, w *watcher) error {
+		q := question{dialer: dialer{w.client}, to: a.target, path: a.Path}
+		if a.Publish {
+			return publishRTMP(ctx, w, q)
+		}
+		return playRTMP(ctx, w, q)
+	}
+	return s.run(ctx)
+}
+
+// openRTMP connects and performs the handshake; stop ends the connection.
+func openRTMP(ctx context.Context, q question, publish bool) (c *gortmplib.Client, stop func(), err error) {
+	path := "/live/stream"
+	if publish {
+		path = "/publish/stream"
+	}
+	if q.path != "" {
+		path = q.path
+	}
+	end := func() {}
+	c = &gortmplib.Client{
+		URL: &url.URL{Scheme: "rtmp", Host: q.to.addr.String(), Path: path}, Publish: publish,
+		DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
+			nc, err := q.tcp(ctx, addr)
+			if err == nil {
+				end = bounded(ctx, nc)
+			}
+			return nc, err
+		},
+	}
+	if err := c.Initialize(ctx); err != nil {
+		end()
+		return nil, nil, err
+	}
+	return c, end, nil
+}
+
+// playRTMP plays until the connection ends.
+func playRTMP(ctx context.Context, w *watcher, q question) error {
+	c, stop, err := openRTMP(ctx, q, false)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	r := &gortmplib.Reader{Conn: c}
+	if err := r.Initialize(); err != nil {
+		return err
+	}
+	for _, track := range r.Tracks() {
+		if _, ok := track.Codec.(*codecs.H264); ok {
+			r.OnDataH264(track, func(_, _ time.Duration, au [][]byte) { w.unit(au) })
+		}
+	}
+	for {
+		if err := r.Read(); err != nil {
+			return err
+		}
+	}
+}
+
+// unit notes an access unit.
+func (w *watcher) unit(au [][]byte) {
+	size := 0
+	var found *control.Marker
+	for _, nal := range au {
+		size += len(nal)
+		if m, ok := control.MarkerInNAL(nal); ok {
+			found = &m
+		}
+	}
+	w.arrived(size, found, 0)
+}
+
+// publishRTMP publishes until the connection ends: 25 frames a second.
+func publishRTMP(ctx context.Context, w *watcher, q question) error {
+	c, stop, err := openRTMP(ctx, q, true)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	sps, pps := parameterSets()
+	track := &gortmplib.Track{Codec: &codecs.H264{SPS: sps, PPS: pps}}
+	writer := &gortmplib.Writer{Conn: c, Tracks: []*gortmplib.Track{track}}
+	if err := writer.Initialize(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		// Acknowledgements must be read; a read that fails is the end.
+		for {
+			if _, err := c.Read(); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	return publish(ctx, ended, func(n int) error {
+		at := time.Duration(n) * framePeriod
+		frame := slice(n)
+		if err := writer.WriteH264(track, at, at, [][]byte{frame}); err != nil {
+			return err
+		}
+		w.arrived(len(frame), nil, 0)
+		return nil
+	})
+}
