@@ -179,14 +179,14 @@ func (m *Machine) electing(now time.Duration) {
 	switch {
 	case alive && asked:
 		m.take(now, "the peer yields")
+	case alive && m.peer.Role == lb.Active:
+		m.besideOwner(now)
 	case looking:
 		return
 	case !alive && usable:
 		m.take(now, m.silence())
 	case !alive:
 		return // isolated
-	case m.peer.Role == lb.Active:
-		m.besideOwner(now)
 	case usable && m.letGo && m.synced:
 		m.take(now, "the peer owned the addresses and no longer does")
 	case now >= m.vacancyEnds() && m.outranks(now):
