@@ -69,6 +69,16 @@ func (p *Plane) attachAll(t plan.L4Table) error {
 	return errors.Join(append(errs, p.unpinStrangers())...)
 }
 
+// reattach hangs the programs into interfaces that were made anew.
+func (p *Plane) reattach() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.objs == nil || !p.set {
+		return nil
+	}
+	return p.attachAll(p.table)
+}
+
 func (p *Plane) attach(name string) error {
 	l, err := p.nl.LinkByName(name)
 	if err != nil {

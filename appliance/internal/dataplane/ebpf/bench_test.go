@@ -26,8 +26,8 @@ func testPlane(tb testing.TB, opts Options, table plan.L4Table) (*Plane, *netns.
 		if err = deadEnd(table); err != nil {
 			return err
 		}
-		set(&opts.Flows, 1<<16)
-		set(&opts.Entries, 1<<16)
+		set(&opts.Flows, 1<<13)
+		set(&opts.Entries, 1<<13)
 		if p, err = New(opts); err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func BenchmarkProgram(b *testing.B) {
 		{"port_not_served", service(vip4), withPort(benchFrame(b, vip4, c4), 81), ingressOf, 2},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			p, ns := testPlane(b, Options{}, c.table)
+			p, ns := testPlane(b, Options{Flows: 1 << 18, Entries: 1 << 18}, c.table)
 			if err := p.lease.RenewFor(1 << 40); err != nil {
 				b.Fatal(err)
 			}
@@ -173,7 +173,7 @@ func run(b *testing.B, ns *netns.NS, prog *ebpf.Program, frame []byte, want uint
 // program each, so the floor of single runs is measured alike and taken off.
 func newFlows(b *testing.B, table plan.L4Table) {
 	b.Helper()
-	p, ns := testPlane(b, Options{}, table)
+	p, ns := testPlane(b, Options{Flows: 1 << 18, Entries: 1 << 18}, table)
 	f := benchFrame(b, vip4, netip.MustParseAddr("10.77.0.10"))
 	var spent, floor uint64
 	n := 0

@@ -137,6 +137,12 @@ type drVip struct {
 	Services [8]uint16
 }
 
+type drVipSlot struct {
+	_    structs.HostLayout
+	Addr drAddr
+	Vip  drVip
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.

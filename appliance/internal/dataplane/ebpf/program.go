@@ -18,7 +18,7 @@ func (p *Plane) adopt() error {
 	p.kernel = newImage()
 	p.services = newIDs(int(p.objs.Services.MaxEntries()))
 	p.reals = newIDs(int(p.objs.Reals.MaxEntries()))
-	p.vipSlots = newIDs(int(p.objs.Vips.MaxEntries()))
+	p.vipSlots = newIDs(int(p.objs.PortMaps.MaxEntries()) / 2)
 	if p.opts.PinDir == "" {
 		return nil
 	}
@@ -36,11 +36,7 @@ func (p *Plane) adopt() error {
 	}); err != nil {
 		return err
 	}
-	return each(p.objs.Vips, func(a drAddr, v drVip) {
-		addr := unwire(a)
-		p.vipSlots.restore(int(v.Slot), 0, identify(addr.String()))
-		p.kernel.vips[addr] = v
-	})
+	return p.adoptVIPs()
 }
 
 func restore(to *ids, owners *ebpf.Map, ref func(uint32) (uint32, error)) error {
@@ -258,7 +254,7 @@ func (p *Plane) writeVIPs(w want) error {
 		if old, ok := p.kernel.vips[a]; ok && old == v {
 			continue
 		}
-		if err := p.objs.Vips.Put(wire(a), v); err != nil {
+		if err := p.putVIP(a, v); err != nil {
 			return fmt.Errorf("write VIP %s: %w", a, err)
 		}
 		p.kernel.vips[a] = v
@@ -267,7 +263,7 @@ func (p *Plane) writeVIPs(w want) error {
 		if _, ok := w.vips[a]; ok {
 			continue
 		}
-		if err := p.objs.Vips.Delete(wire(a)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := p.dropVIP(a); err != nil {
 			return fmt.Errorf("remove VIP %s: %w", a, err)
 		}
 		delete(p.kernel.vips, a)

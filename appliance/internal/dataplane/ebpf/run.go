@@ -65,7 +65,7 @@ func (p *Plane) watch(ctx context.Context, events <-chan netlink.NeighUpdate, ti
 			}
 		case <-timer.C:
 			start := time.Now()
-			if err := errors.Join(p.sweep(), p.refreshHops()); err != nil {
+			if err := errors.Join(p.sweep(), p.refreshHops(), p.reattach()); err != nil {
 				p.log.WarnContext(ctx, "sweep of the data-plane tables failed", "err", err)
 			}
 			timer.Reset(max(sweepPeriod, 10*time.Since(start)))

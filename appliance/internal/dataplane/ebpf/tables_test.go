@@ -239,7 +239,7 @@ func TestNewMACIsLearned(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if err := netlink.LinkSetHardwareAddr(link, fresh); err != nil {
+		if err = netlink.LinkSetHardwareAddr(link, fresh); err != nil {
 			return err
 		}
 		if link, err = netlink.LinkByName("eth0"); err != nil {

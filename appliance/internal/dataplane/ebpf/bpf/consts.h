@@ -37,8 +37,11 @@
 #define RING_SIZE 65537  /* prime: slots of one Maglev table */
 #define EEXIST 17
 
-/* struct vip.kind */
+/* struct vip.kind: 0 ends a search, VIP_REMOVED does not */
+#define VIP_REMOVED 3
 #define VIP_BALANCED 1   /* this engine serves it */
+#define VIP_SLOTS 2048  /* power of two, four times MAX_VIPS */
+#define VIP_PROBES 16
 #define VIP_GUARDED 2    /* the stack (layer 7) serves it; lease and ARP watch only */
 
 /* struct real.state */

@@ -12,6 +12,7 @@
 #include "schedule.h"
 #include "persist.h"
 #include "flow.h"
+#include "vip.h"
 #include "neigh.h"
 #include "balance.h"
 

@@ -47,7 +47,7 @@ ARRAY(reals, struct real, MAX_REALS);
 ARRAY(loads, struct load, MAX_REALS);
 ARRAY(service_ids, struct identity, MAX_SERVICES); /* user space only */
 ARRAY(real_ids, struct identity, MAX_REALS);       /* user space only */
-HASH(vips, BPF_MAP_TYPE_HASH, struct addr, struct vip, MAX_VIPS);
+ARRAY(vips, struct vip_slot, VIP_SLOTS);
 HASH(flows, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct entry, 1 << 18);       /* user */
 HASH(persist, BPF_MAP_TYPE_LRU_HASH, struct persist_key, struct entry, 1 << 18);  /* user */
 HASH(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct entry, 1 << 14); /* user */

@@ -10,11 +10,6 @@ struct nd {
 	struct addr target;
 } __attribute__((packed));
 
-INLINE struct vip *vip_of(struct addr *a)
-{
-	return bpf_map_lookup_elem(&vips, a);
-}
-
 /* claimed records that mac speaks for vip; user space knows which MACs may. */
 NOINLINE void claimed(struct addr *vip, __u8 *mac)
 {

@@ -25,6 +25,13 @@ struct vip {
 	__u16 services[MAX_SHARED];
 };
 
+/* vip_slot is a place in an open-addressed table: an array is read without a helper
+ * call, five times as fast as a hash map, and every packet asks here first. */
+struct vip_slot {
+	struct addr addr;
+	struct vip vip;
+};
+
 /* A ref is generation << 16 | index. An index that is given to somebody else gets
  * another generation, so old flows and entries are void without a purge. 0 = none. */
 struct service {
