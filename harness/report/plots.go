@@ -29,7 +29,7 @@ func plots(in *input, tl *timeline) []plot {
 		out = append(out, p)
 	}
 	for _, name := range slices.Sorted(maps.Keys(tl.series)) {
-		if p, ok := tl.curve(name, "received", "Replies per second: "+name, "/s"); ok {
+		if p, ok := tl.curve(name, "received", "Replies: "+name, "per second"); ok {
 			out = append(out, p)
 		}
 		if p, ok := tl.curve(name, "p99_us", "Latency p99: "+name, "µs"); ok {
@@ -189,8 +189,7 @@ func (tl *timeline) curve(name, value, title, unit string) (plot, bool) {
 		return y.at(v)
 	}
 	drawCurve(c, x, level, points)
-	c.text("soft", "start", 4, 12, unit)
-	return plot{Title: title, SVG: c.html(), Head: []string{"from s", "min", "median", "max"}, Body: digest(points)}, true
+	return plot{Title: title + ", " + unit, SVG: c.html(), Head: []string{"from s", "min", "median", "max"}, Body: digest(points)}, true
 }
 
 // frame draws axes, grid and faults.

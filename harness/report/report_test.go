@@ -257,7 +257,7 @@ func TestWrite(t *testing.T) {
 	text := string(page)
 	for _, want := range []string{
 		"<h1>failover</h1>", "a killed appliance is replaced in time", "Outage per trial", "noise floor", "192.168.94.110"[:11],
-		"trial 1: ", "HT1", "Replies per second: probe", "Latency p99: probe", "relative to direct", "&lt;script&gt;", `id="topology"`,
+		"trial 1: ", "HT1", "Replies: probe, per second", "Latency p99: probe", "relative to direct", "&lt;script&gt;", `id="topology"`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)

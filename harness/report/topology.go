@@ -11,13 +11,19 @@ import (
 const (
 	cellWidth, cellHeight = 178.0, 104.0
 	boxWidth              = 156.0
+	// leastWidth keeps a small topology from being blown up.
+	leastWidth = laneWidth
 )
 
 // drawTopology draws boxes on a grid, joined by lines.
 func drawTopology(d topo.Drawing) template.HTML {
-	c := newCanvas(float64(max(d.Columns, 1))*cellWidth, float64(max(d.Rows, 1))*cellHeight, topologyText(d))
+	c := newCanvas(max(float64(max(d.Columns, 1))*cellWidth, leastWidth), float64(max(d.Rows, 1))*cellHeight, topologyText(d))
+	// A small topology stands in the middle of the page's width.
+	shift := max(0, (leastWidth-float64(d.Columns)*cellWidth)/2) / cellWidth
 	at := make(map[string]topo.Box, len(d.Boxes))
-	for _, b := range d.Boxes {
+	for i := range d.Boxes {
+		b := d.Boxes[i]
+		b.X += shift
 		at[b.Name] = b
 	}
 	for _, w := range d.Wires {
@@ -28,7 +34,7 @@ func drawTopology(d topo.Drawing) template.HTML {
 		}
 	}
 	for _, b := range d.Boxes {
-		drawBox(c, b)
+		drawBox(c, at[b.Name])
 	}
 	return c.html()
 }

@@ -2,12 +2,15 @@ package traffic
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/url"
 	"time"
 
 	"github.com/bluenviron/gortmplib"
 	"github.com/bluenviron/gortmplib/pkg/codecs"
+	"github.com/bluenviron/gortmplib/pkg/message"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 
 	"github.com/vosbed/vosbed/simvos/control"
 )
@@ -60,19 +63,22 @@ func playRTMP(ctx context.Context, w *watcher, q question) error {
 		return err
 	}
 	defer stop()
-	r := &gortmplib.Reader{Conn: c}
-	if err := r.Initialize(); err != nil {
-		return err
-	}
-	for _, track := range r.Tracks() {
-		if _, ok := track.Codec.(*codecs.H264); ok {
-			r.OnDataH264(track, func(_, _ time.Duration, au [][]byte) { w.unit(au) })
-		}
-	}
+	// gortmplib's Reader collects tracks for two seconds before it hands out
+	// anything, which would hide how long a recovery takes.
 	for {
-		if err := r.Read(); err != nil {
+		msg, err := c.Read()
+		if err != nil {
 			return err
 		}
+		video, ok := msg.(*message.Video)
+		if !ok || video.Codec != message.CodecH264 || video.Type != message.VideoTypeAU {
+			continue
+		}
+		var au h264.AVCC
+		if err := au.Unmarshal(video.AU); err != nil {
+			return fmt.Errorf("read an access unit: %w", err)
+		}
+		w.unit(au)
 	}
 }
 

@@ -52,8 +52,8 @@ func (h *facts) longestStall(name string, w window) (float64, int) {
 func (h *facts) survival(m Metrics) {
 	for _, total := range h.sample {
 		stream, ok := strings.CutSuffix(total.v.Metric, observe.SuffixFlows)
-		if !ok || total.v.Value <= 0 {
-			continue
+		if !ok || total.v.Value <= 0 || m.all[stream+"_survival"] == nil {
+			continue // not a load of sessions that can die
 		}
 		for _, w := range h.faults {
 			died := make(map[string]bool)

@@ -313,7 +313,7 @@ func TestDerivedMetricsAndResultJSON(t *testing.T) {
 		add(5400*ms, observe.KindFrame, "", observe.Frame{VIP: "v", Node: "lb1"}).
 		sample(6*time.Second, "rtsp_stall_ms", 900).sample(5500*ms, "rtsp_died", 1, "flow", "3").
 		heal(8*time.Second, "kill", "lb1").
-		sample(19*time.Second, "rtsp_flows", 10)
+		sample(19*time.Second, "rtsp_flows", 10).sample(19*time.Second, "rtsp_survival", 0.9).sample(19*time.Second, "http_flows", 1)
 	for i, d := range []float64{1000, 2000, 4000} {
 		pair := string(rune('1' + i))
 		s.sample(time.Second, "dr_goodput", d, "path", "direct", "pair", pair)
@@ -323,7 +323,7 @@ func TestDerivedMetricsAndResultJSON(t *testing.T) {
 	for ref, want := range map[string]float64{
 		"takeover_ms{fault=kill}.max": 290, "stale_claims{fault=kill}.max": 1, "rtsp_stall_ms{fault=kill}.max": 900,
 		"rtsp_survival{fault=kill}.min": 0.9, "dr_goodput_ratio.median": 0.8, "dr_goodput_ratio.n": 3, "noise_floor_ms.p99": 2,
-		"heal_outage_ms{fault=kill}.max": 0,
+		"heal_outage_ms{fault=kill}.max": 0, "http_stall_ms{fault=kill}.max": 0,
 	} {
 		r, err := verdict.ParseRef(ref)
 		if err != nil {
