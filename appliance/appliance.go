@@ -150,7 +150,7 @@ func (a *Appliance) look() error {
 func (a *Appliance) watchLinks(ctx context.Context) error {
 	return links.Watch(ctx, func() {
 		if err := a.look(); err != nil {
-			a.log.Warn("interfaces not read, will look again", "err", err)
+			a.log.WarnContext(ctx, "interfaces not read, will look again", "err", err)
 			return
 		}
 		a.loop.Dirty()

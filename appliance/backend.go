@@ -17,14 +17,14 @@ import (
 type backend struct{ *Appliance }
 
 // SetServer keeps the operator's wish and lets it follow.
-func (b backend) SetServer(_ context.Context, id lb.RealID, want lb.Override) error {
+func (b backend) SetServer(ctx context.Context, id lb.RealID, want lb.Override) error {
 	if !b.facts.has(id) {
 		return fmt.Errorf("%w: no real server %s in the running configuration", mgmt.ErrNotFound, id)
 	}
 	if err := b.facts.overrides.Set(id, want); err != nil {
 		return err
 	}
-	b.log.Info("operator set a real server", "vip", id.Service, "rip", id.Real, "state", want.State.String())
+	b.log.InfoContext(ctx, "operator set a real server", "vip", id.Service, "rip", id.Real, "state", want.State.String())
 	b.loop.Dirty()
 	return nil
 }

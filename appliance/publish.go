@@ -57,7 +57,7 @@ func (a *Appliance) readEngine(ctx context.Context, f *status.Facts) {
 	f.Dataplane.Engine, f.Dataplane.Why = a.engine.describe()
 	counters, err := a.engine.Counters(ctx)
 	if err != nil {
-		a.log.Warn("layer 4 counters not read", "err", err)
+		a.log.WarnContext(ctx, "layer 4 counters not read", "err", err)
 		return
 	}
 	f.Dataplane.Drops, f.MACs = counters.Drops, counters.MACs
@@ -69,7 +69,7 @@ func (a *Appliance) readEngine(ctx context.Context, f *status.Facts) {
 	}
 	found, err := a.engine.conflicts.Conflicts(ctx)
 	if err != nil {
-		a.log.Warn("foreign claims to VIPs not read", "err", err)
+		a.log.WarnContext(ctx, "foreign claims to VIPs not read", "err", err)
 		return
 	}
 	f.Conflicts = found

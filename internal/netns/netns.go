@@ -83,7 +83,7 @@ func (n *NS) Do(fn func() error) error {
 			return
 		}
 		defer home.Close()
-		if err := unix.Setns(n.Fd(), unix.CLONE_NEWNET); err != nil {
+		if err = unix.Setns(n.Fd(), unix.CLONE_NEWNET); err != nil {
 			done <- fmt.Errorf("enter network namespace: %w", err)
 			return
 		}

@@ -14,47 +14,47 @@ import (
 )
 
 // RequireRoot skips unless the test may make network namespaces.
-func RequireRoot(t testing.TB) {
-	t.Helper()
+func RequireRoot(tb testing.TB) {
+	tb.Helper()
 	if os.Geteuid() != 0 {
-		missing(t, "root", "not running as root")
+		missing(tb, "root", "not running as root")
 	}
 }
 
 // RequireTool skips unless the program is on PATH, and returns its path.
-func RequireTool(t testing.TB, name string) string {
-	t.Helper()
+func RequireTool(tb testing.TB, name string) string {
+	tb.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		missing(t, name, "program not found: install "+name)
+		missing(tb, name, "program not found: install "+name)
 	}
 	return path
 }
 
 // Missing reports a capability that a test has proved absent.
-func Missing(t testing.TB, capability, reason string) {
-	t.Helper()
-	missing(t, capability, reason)
+func Missing(tb testing.TB, capability, reason string) {
+	tb.Helper()
+	missing(tb, capability, reason)
 }
 
 // missing fails where the capability is required and skips elsewhere.
-func missing(t testing.TB, capability, reason string) {
-	t.Helper()
+func missing(tb testing.TB, capability, reason string) {
+	tb.Helper()
 	required := strings.Split(os.Getenv("VOSBED_REQUIRE"), ",")
 	if slices.Contains(required, capability) {
-		t.Fatalf("%s is required here: %s", capability, reason)
+		tb.Fatalf("%s is required here: %s", capability, reason)
 	}
-	t.Skipf("needs %s: %s", capability, reason)
+	tb.Skipf("needs %s: %s", capability, reason)
 }
 
 // NewNS makes a namespace that is closed when the test ends.
-func NewNS(t testing.TB) *netns.NS {
-	t.Helper()
-	RequireRoot(t)
+func NewNS(tb testing.TB) *netns.NS {
+	tb.Helper()
+	RequireRoot(tb)
 	ns, err := netns.New()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = ns.Close() })
+	tb.Cleanup(func() { _ = ns.Close() })
 	return ns
 }

@@ -44,8 +44,13 @@ func TestVerdictAction(t *testing.T) {
 		ci   bool
 		want string
 	}{
-		{0, true, "pass"}, {1, false, "fail"}, {2, false, "fail"}, {3, true, "fail"},
-		{3, false, "skip"}, {4, true, "skip"}, {-1, false, "fail"},
+		{0, true, "pass"},
+		{1, false, "fail"},
+		{2, false, "fail"},
+		{3, true, "fail"},
+		{3, false, "skip"},
+		{4, true, "skip"},
+		{-1, false, "fail"},
 	} {
 		if got := verdictAction(tt.code, tt.ci); got != tt.want {
 			t.Errorf("code %d in CI %v: %s, want %s", tt.code, tt.ci, got, tt.want)

@@ -35,8 +35,7 @@ func runScenario(ctx context.Context, s scenario, sum *tally) {
 	}
 	err := cmd.Run()
 	code := exitPass
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		code = exit.ExitCode()
 	} else if err != nil {
 		code = -1

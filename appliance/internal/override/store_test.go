@@ -21,7 +21,7 @@ func TestSurvivesRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := lb.Override{State: lb.Drain, Deadline: time.Date(2026, 11, 23, 18, 0, 0, 0, time.UTC)}
-	if err := s.Set(ht1, want); err != nil {
+	if err = s.Set(ht1, want); err != nil {
 		t.Fatal(err)
 	}
 	again, err := Open(path)

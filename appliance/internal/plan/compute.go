@@ -47,8 +47,8 @@ func compareVIP(a, b VIP) int {
 
 // decide works out the state of every real server of a service.
 func (c *computation) decide(svc lb.VirtualService) {
-	for _, real := range svc.Reals {
-		id := lb.RealID{Service: svc.Name, Real: real.Name}
+	for _, r := range svc.Reals {
+		id := lb.RealID{Service: svc.Name, Real: r.Name}
 		c.plan.Reals[id] = c.decision(id)
 	}
 }
@@ -85,14 +85,14 @@ func (c *computation) expired(over lb.Override) bool {
 	return false
 }
 
-func (c *computation) state(svc, real string) lb.ServeState {
-	return c.plan.Reals[lb.RealID{Service: svc, Real: real}].State
+func (c *computation) state(service, server string) lb.ServeState {
+	return c.plan.Reals[lb.RealID{Service: service, Real: server}].State
 }
 
 func (c *computation) probes(svc lb.VirtualService) {
-	for _, real := range svc.Reals {
+	for _, r := range svc.Reals {
 		p := Probe{
-			ID: lb.RealID{Service: svc.Name, Real: real.Name}, Target: real.Addr,
+			ID: lb.RealID{Service: svc.Name, Real: r.Name}, Target: r.Addr,
 			Port: svc.Check.Port, Check: svc.Check, Layer: svc.Layer,
 		}
 		if svc.Method == lb.DR {

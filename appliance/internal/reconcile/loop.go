@@ -98,7 +98,7 @@ func (l *Loop) pass(ctx context.Context, retry time.Duration) (time.Time, time.D
 			continue
 		}
 		failed[a.Name] = fmt.Errorf("set %s: %w", a.Name, err)
-		l.opts.Logger.Error("actuator failed, retrying", "actuator", a.Name, "err", err, "retry", retry)
+		l.opts.Logger.ErrorContext(ctx, "actuator failed, retrying", "actuator", a.Name, "err", err, "retry", retry)
 	}
 	if l.opts.Applied != nil {
 		l.opts.Applied(p, failed)

@@ -142,6 +142,8 @@ func TestAliveStopsWhenAnActuatorHangs(t *testing.T) {
 			t.Errorf("alive %d times in a second of 100 ms beats", f.alive)
 		}
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }

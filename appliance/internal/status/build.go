@@ -52,14 +52,14 @@ func services(f Facts) []lb.ServiceStatus {
 			Layer: svc.Layer, Method: svc.Method, Counters: counters,
 		}
 		for _, r := range svc.Reals {
-			s.Reals = append(s.Reals, real(f, svc, r, counters.Reals[r.Name]))
+			s.Reals = append(s.Reals, server(f, svc, r, counters.Reals[r.Name]))
 		}
 		out = append(out, s)
 	}
 	return out
 }
 
-func real(f Facts, svc lb.VirtualService, r lb.RealServer, counters lb.RealCounters) lb.RealStatus {
+func server(f Facts, svc lb.VirtualService, r lb.RealServer, counters lb.RealCounters) lb.RealStatus {
 	id := lb.RealID{Service: svc.Name, Real: r.Name}
 	decision, health, over := f.Plan.Reals[id], f.Health[id], f.Overrides[id]
 	out := lb.RealStatus{
