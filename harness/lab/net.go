@@ -112,6 +112,9 @@ func (n *Node) configure() error {
 			return fmt.Errorf("%s: %w", p.Iface, err)
 		}
 	}
+	if err := n.forgetful(); err != nil {
+		return err
+	}
 	return n.routes(h, lo.Attrs().Index)
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vosbed/vosbed/harness/topo"
@@ -81,6 +82,21 @@ func switchSysctls(ns *netns.NS) error {
 		{"bridge/bridge-nf-call-ip6tables", "0"},
 		{"bridge/bridge-nf-call-arptables", "0"},
 	})
+}
+
+// forgetful shortens the time for which the node trusts its neighbours.
+func (n *Node) forgetful() error {
+	if n.Reachable == 0 {
+		return nil
+	}
+	var set []sysctl
+	for _, p := range n.Ports {
+		for _, family := range []string{"ipv4", "ipv6"} {
+			at := family + "/neigh/" + p.Iface + "/"
+			set = append(set, sysctl{at + "base_reachable_time_ms", strconv.FormatInt(n.Reachable.Milliseconds(), 10)}, sysctl{at + "delay_first_probe_time", "1"})
+		}
+	}
+	return write(n.ns, set)
 }
 
 // write sets the values inside ns: /proc/sys/net shows the namespace of the

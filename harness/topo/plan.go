@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Plan is a topology as it will be built.
@@ -54,6 +55,8 @@ type Machine struct {
 	Routes   []Route
 	Pool4    netip.Prefix
 	Pool6    netip.Prefix
+	// Reachable is the neighbours' reachable time, 0 = the kernel's.
+	Reachable time.Duration
 }
 
 // Route is a route to a client population.
@@ -143,7 +146,7 @@ func (c *computer) addr(where, s string) netip.Addr {
 }
 
 func (c *computer) node(name string, n *Node) {
-	m := &Machine{Name: name, Kind: n.Kind, Role: n.Role, ID: n.ID, ARP: n.ARP}
+	m := &Machine{Name: name, Kind: n.Kind, Role: n.Role, ID: n.ID, ARP: n.ARP, Reachable: n.Reachable}
 	if _, ok := kindOrder()[n.Kind]; !ok {
 		c.fail("node %s: kind %q: use one of %s", name, n.Kind, strings.Join(slices.Sorted(maps.Keys(kindOrder())), ", "))
 	}

@@ -3,7 +3,10 @@
 // so that `vosbed plan` can print what a run would make.
 package topo
 
-import "maps"
+import (
+	"maps"
+	"time"
+)
 
 // Kinds of nodes.
 const (
@@ -55,6 +58,9 @@ type Node struct {
 	// IPv4, one per /64 in IPv6.
 	Pool4 string `yaml:"pool4,omitempty"`
 	Pool6 string `yaml:"pool6,omitempty"`
+	// Reachable is how long the node trusts a neighbour's address without asking
+	// again; 0 = the kernel's 30 s.
+	Reachable time.Duration `yaml:"reachable,omitempty"`
 }
 
 // Merge returns s changed by over.
@@ -113,6 +119,7 @@ func mergeNode(b, o Node) Node {
 	set(&b.ARP, o.ARP)
 	set(&b.Pool4, o.Pool4)
 	set(&b.Pool6, o.Pool6)
+	set(&b.Reachable, o.Reachable)
 	if o.Links != nil {
 		b.Links = o.Links
 	}
