@@ -200,3 +200,24 @@ func newFlows(b *testing.B, table plan.L4Table) {
 	b.ReportMetric(float64(spent)/float64(n), "ns/packet")
 	b.ReportMetric(float64(floor)/float64(n), "floor-ns/packet")
 }
+
+// BenchmarkMemory reports what one place in the tables costs, as the kernel accounts
+// it (the tables are allocated whole).
+func BenchmarkMemory(b *testing.B) {
+	const places = 1 << 18
+	p, _ := testPlane(b, Options{Flows: places, Entries: places}, service(vip4))
+	for b.Loop() {
+		continue
+	}
+	for unit, m := range map[string]*ebpf.Map{"B/flow": p.objs.Flows, "B/entry": p.objs.Persist} {
+		info, err := m.Info()
+		if err != nil {
+			b.Fatal(err)
+		}
+		bytes, ok := info.Memlock()
+		if !ok {
+			b.Fatal("the kernel does not account map memory")
+		}
+		b.ReportMetric(float64(bytes)/places, unit)
+	}
+}
