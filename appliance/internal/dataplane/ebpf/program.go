@@ -22,29 +22,20 @@ func (p *Plane) adopt() error {
 	if p.opts.PinDir == "" {
 		return nil
 	}
-	if err := restore(p.services, p.objs.ServiceIds, func(i uint32) (uint32, error) {
-		var s drService
-		err := p.objs.Services.Lookup(i, &s)
-		return s.Ref, err
-	}); err != nil {
-		return err
-	}
-	if err := restore(p.reals, p.objs.RealIds, func(i uint32) (uint32, error) {
-		var r drReal
-		err := p.objs.Reals.Lookup(i, &r)
-		return r.Ref, err
-	}); err != nil {
+	services, reals := map[uint32]uint32{}, map[uint32]uint32{} // refs by index
+	err := errors.Join(
+		each(p.objs.Services, func(i uint32, s drService) { services[i] = s.Ref }),
+		each(p.objs.Reals, func(i uint32, r drReal) { reals[i] = r.Ref }),
+		restore(p.services, p.objs.ServiceIds, services),
+		restore(p.reals, p.objs.RealIds, reals))
+	if err != nil {
 		return err
 	}
 	return p.adoptVIPs()
 }
 
-func restore(to *ids, owners *ebpf.Map, ref func(uint32) (uint32, error)) error {
-	return each(owners, func(i uint32, owner drIdentity) {
-		if r, err := ref(i); err == nil {
-			to.restore(int(i), r, owner.Hash)
-		}
-	})
+func restore(to *ids, owners *ebpf.Map, refs map[uint32]uint32) error {
+	return each(owners, func(i uint32, owner drIdentity) { to.restore(int(i), refs[i], owner.Hash) })
 }
 
 // want is the desired image with the indexes in use.
