@@ -57,6 +57,10 @@ func (r *Runner) markAdmin(state, id string) {
 	}
 }
 
+// MetricSwitchLost is a Sample per planned switchover: the probe packets that one
+// flow lost, the worst of all flows.
+const MetricSwitchLost = "switch_lost"
+
 // Times of a planned switchover.
 const (
 	switchTime = 10 * time.Second
@@ -79,6 +83,7 @@ func (r *Runner) pair(ctx context.Context, st scenario.Step, _ int) error {
 		from, to = to, from
 	}
 	f := observe.Fault{Kind: command, Target: from}
+	begin := r.Lab.Now()
 	r.Lab.Record(observe.KindFault, from, command, f)
 	if err := rem.Pair(ctx, command); err != nil {
 		return err
@@ -91,6 +96,9 @@ func (r *Runner) pair(ctx context.Context, st scenario.Step, _ int) error {
 		return err
 	}
 	r.Lab.Record(observe.KindHeal, from, command, f)
+	r.Lab.Record(observe.KindSample, "", "", observe.Sample{
+		Metric: MetricSwitchLost, Labels: map[string]string{"fault": command}, Value: float64(r.Lab.LostSince(begin)),
+	})
 	return nil
 }
 
