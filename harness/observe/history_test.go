@@ -33,11 +33,11 @@ func TestRoundTrip(t *testing.T) {
 	w := observe.NewWriter(f, 0)
 	want := []observe.Record{record(t, 1, "one"), record(t, 2, "two <&>"), record(t, 1500*time.Millisecond, strings.Repeat("long ", 40000))}
 	for _, r := range want {
-		if err := w.Append(r); err != nil {
+		if err = w.Append(r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := f.Close(); err != nil {
+	if err = f.Close(); err != nil {
 		t.Fatal(err)
 	}
 	got, err := observe.Load(path)

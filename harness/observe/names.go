@@ -9,6 +9,8 @@ const (
 	// microseconds); MetricSteal the share of CPU time stolen in it (percent).
 	MetricPacerLate = "pacer_late_us"
 	MetricSteal     = "steal_pct"
+	// MetricStealRatio is the lab's own sample of the same, between 0 and 1.
+	MetricStealRatio = "steal_ratio"
 	// MetricStaleFrames counts probe packets that the old node's MAC carried
 	// after takeover; the harness takes it from the capture.
 	MetricStaleFrames = "stale_frames"
@@ -22,8 +24,9 @@ const (
 	// flow says which. SuffixFlows is the load's number of sessions.
 	SuffixDied  = "_died"
 	SuffixFlows = "_flows"
-	// Values of a probe's Series: the longest hole that touched the interval,
-	// milliseconds, and requests sent.
+	// ValueHole is the value of a probe's Series that says how long the longest
+	// hole was that touched the interval, in milliseconds; ValueSent how many
+	// requests were sent in it.
 	ValueHole = "hole_ms"
 	ValueSent = "sent"
 )

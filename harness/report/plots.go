@@ -79,7 +79,7 @@ func outagePlot(in *input) (plot, bool) {
 	}
 	c.text("soft", "end", plotWidth-16, base+33, "milliseconds")
 	if floor > 0 {
-		c.tip("floor", x.at(0), 22, x.at(floor)-x.at(0), base-22, "noise floor, p99: "+human(floor)+" ms")
+		c.tip("floor", frame{x.at(0), 22, x.at(floor) - x.at(0), base - 22}, "noise floor, p99: "+human(floor)+" ms")
 		p.Note += " The shaded strip is the noise floor (p99 " + human(floor) + " ms)."
 	}
 	for i, kind := range kinds {
@@ -210,7 +210,7 @@ func (tl *timeline) frame(c *canvas, x, y scale, log bool) {
 		c.text("soft", "end", plotLeft-8, y.at(v)+4, human(shown))
 	}
 	for _, f := range tl.faults {
-		c.tip("fault", x.at(f.from), plotTop, x.at(f.to)-x.at(f.from), plotBottom-plotTop, f.text)
+		c.tip("fault", frame{x.at(f.from), plotTop, x.at(f.to) - x.at(f.from), plotBottom - plotTop}, f.text)
 	}
 	for _, v := range x.ticks(6) {
 		c.text("soft", "middle", x.at(v), plotBottom+18, human(v)+" s")

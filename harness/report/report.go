@@ -98,7 +98,7 @@ func load(dir string) (*input, error) {
 		return nil, err
 	}
 	var d topo.Drawing
-	switch err := readJSON(filepath.Join(dir, FileTopology), &d); {
+	switch err = readJSON(filepath.Join(dir, FileTopology), &d); {
 	case err == nil:
 		in.topology = &d
 	case !errors.Is(err, fs.ErrNotExist):

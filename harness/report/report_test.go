@@ -192,13 +192,18 @@ func drawing() topo.Drawing {
 			{Name: "HT2", Kind: topo.KindSimVOS, Lines: []string{"192.168.94.116"}, X: 3.5, Y: 4.5},
 		},
 		Wires: []topo.Wire{
-			{From: "clients", To: "router"}, {From: "router", To: "service"}, {From: "lb1", To: "service"}, {From: "lb2", To: "service"}, {From: "lb1", To: "lb2"},
-			{From: "HM1", To: "service"}, {From: "HM2", To: "service"}, {From: "HT1", To: "service"}, {From: "HT2", To: "service"},
+			{From: "clients", To: "router"},
+			{From: "router", To: "service"},
+			{From: "lb1", To: "service"},
+			{From: "lb2", To: "service"},
+			{From: "lb1", To: "lb2"},
+			{From: "HM1", To: "service"},
+			{From: "HM2", To: "service"},
+			{From: "HT1", To: "service"},
+			{From: "HT2", To: "service"},
 		},
 	}
 }
-
-func f(v float64) *float64 { return &v }
 
 // runDir writes a run directory as the harness does.
 func runDir(t *testing.T) string {
@@ -214,23 +219,23 @@ func runDir(t *testing.T) string {
 	}
 	w := observe.NewWriter(file, 0)
 	for _, r := range history {
-		if err := w.Append(r); err != nil {
+		if err = w.Append(r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := file.Close(); err != nil {
+	if err = file.Close(); err != nil {
 		t.Fatal(err)
 	}
 	result := verdict.Judge([]scenario.Expectation{
-		{Name: "a killed appliance is replaced in time", About: "Every process of the active node dies at once.", Metric: "outage_ms{fault=kill}.max", Max: f(450), Floor: "noise_floor_ms.p99", AtLeast: 4},
-		{Name: "a frozen appliance is replaced in time", Metric: "outage_ms{fault=freeze}.max", Max: f(450), Floor: "noise_floor_ms.p99"},
-		{Name: "a black hole is noticed in time", Metric: "outage_ms{fault=blackhole}.max", Max: f(300)},
-		{Name: "clients keep their server", Metric: "persistence_ratio", Equals: f(1)},
-		{Name: "direct routing is fast", Metric: "dr_goodput_ratio", Min: f(0.75), AtLeast: 5},
+		{Name: "a killed appliance is replaced in time", About: "Every process of the active node dies at once.", Metric: "outage_ms{fault=kill}.max", Max: new(float64(450)), Floor: "noise_floor_ms.p99", AtLeast: 4},
+		{Name: "a frozen appliance is replaced in time", Metric: "outage_ms{fault=freeze}.max", Max: new(float64(450)), Floor: "noise_floor_ms.p99"},
+		{Name: "a black hole is noticed in time", Metric: "outage_ms{fault=blackhole}.max", Max: new(float64(300))},
+		{Name: "clients keep their server", Metric: "persistence_ratio", Equals: new(float64(1))},
+		{Name: "direct routing is fast", Metric: "dr_goodput_ratio", Min: new(0.75), AtLeast: 5},
 		{Name: "HT1 is taken out", Eventually: `server("Traffic/HT1").state == "down"`, From: "kill", Within: 60 * time.Second},
-		{Name: "RTSP sessions live on", Metric: "rtsp_survival{fault=kill}.min", Min: f(1)},
+		{Name: "RTSP sessions live on", Metric: "rtsp_survival{fault=kill}.min", Min: new(float64(1))},
 	}, history)
-	if err := report.WriteResult(dir, result); err != nil {
+	if err = report.WriteResult(dir, result); err != nil {
 		t.Fatal(err)
 	}
 	b, err := json.Marshal(drawing())

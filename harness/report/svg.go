@@ -25,10 +25,14 @@ func newCanvas(width, height float64, label string) *canvas {
 	return &canvas{width: width, height: height, label: label}
 }
 
-func (c *canvas) rect(class string, x, y, w, h float64) { c.tip(class, x, y, w, h, "") }
+func (c *canvas) rect(class string, x, y, w, h float64) { c.tip(class, frame{x, y, w, h}, "") }
+
+// frame is the place of a rectangle.
+type frame struct{ x, y, w, h float64 }
 
 // tip is a rectangle with a tool tip.
-func (c *canvas) tip(class string, x, y, w, h float64, title string) {
+func (c *canvas) tip(class string, f frame, title string) {
+	x, y, w, h := f.x, f.y, f.w, f.h
 	fmt.Fprintf(&c.b, `<rect class="%s" x="%s" y="%s" width="%s" height="%s" rx="%s"`, class, px(x), px(y), px(math.Max(w, 1)), px(h), px(math.Min(3, w/2)))
 	if title == "" {
 		c.b.WriteString("/>")

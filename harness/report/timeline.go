@@ -269,7 +269,7 @@ func (tl *timeline) svg() template.HTML {
 		c.text("soft", "middle", x.at(v), bottom+18, human(v)+" s")
 	}
 	for _, f := range tl.faults {
-		c.tip("fault", x.at(f.from), 4, x.at(f.to)-x.at(f.from), bottom-4, f.text)
+		c.tip("fault", frame{x.at(f.from), 4, x.at(f.to) - x.at(f.from), bottom - 4}, f.text)
 	}
 	for i, l := range lanes {
 		tl.draw(c, x, l, 8+float64(i)*(laneHeight+laneGap))
@@ -285,7 +285,7 @@ func (tl *timeline) draw(c *canvas, x scale, l lane, y float64) {
 	c.text("", "end", laneGutter-12, y+15, fit(l.title, laneGutter-12))
 	for _, b := range l.bars {
 		from, to := x.at(b.from), x.at(b.to)
-		c.tip(b.class, from, y, max(to-from-1, 1.5), laneHeight, fmt.Sprintf("%s (%.2f s to %.2f s)", b.text, b.from, b.to))
+		c.tip(b.class, frame{from, y, max(to-from-1, 1.5), laneHeight}, fmt.Sprintf("%s (%.2f s to %.2f s)", b.text, b.from, b.to))
 		if text := fit(b.text, to-from-10); text != "" && b.class != "none" {
 			class := "onbar"
 			if b.class == "passive" || b.class == "ok" {

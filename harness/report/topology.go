@@ -68,7 +68,7 @@ func drawBox(c *canvas, b topo.Box) {
 	x, y := b.X*cellWidth, b.Y*cellHeight
 	if b.Kind == "switch" {
 		w := max(float64(len(b.Name))*letter+28, 90)
-		c.tip("box", x-w/2, y-15, w, 30, "switch "+b.Name)
+		c.tip("box", frame{x - w/2, y - 15, w, 30}, "switch "+b.Name)
 		c.text("soft", "middle", x, y+4, b.Name)
 		return
 	}
@@ -78,7 +78,7 @@ func drawBox(c *canvas, b topo.Box) {
 	}
 	h := 40 + 15*float64(len(lines))
 	top := y - h/2
-	c.tip("box", x-boxWidth/2, top, boxWidth, h, b.Kind+" "+b.Name+": "+strings.Join(b.Lines, ", "))
+	c.tip("box", frame{x - boxWidth/2, top, boxWidth, h}, b.Kind+" "+b.Name+": "+strings.Join(b.Lines, ", "))
 	c.rect(kindClass(b.Kind), x-boxWidth/2, top, 5, h)
 	c.text("", "start", x-boxWidth/2+15, top+18, fit(b.Name, boxWidth-24))
 	c.text("soft", "start", x-boxWidth/2+15, top+33, b.Kind)

@@ -78,7 +78,7 @@ func askUDP(ctx context.Context, q question) (uint16, error) {
 	deadline, _ := ctx.Deadline()
 	for try := range 3 {
 		left := time.Until(deadline) / time.Duration(3-try)
-		if err := c.SetReadDeadline(time.Now().Add(left)); err != nil {
+		if err = c.SetReadDeadline(time.Now().Add(left)); err != nil {
 			return 0, err
 		}
 		var id uint16
@@ -218,7 +218,7 @@ func askBulk(ctx context.Context, q question) (uint16, error) {
 	}
 	defer bounded(ctx, c)()
 	const n = 4096
-	if _, err := c.Write(control.BulkRequest{Mode: control.Download, Bytes: n}.AppendTo(nil)); err != nil {
+	if _, err = c.Write(control.BulkRequest{Mode: control.Download, Bytes: n}.AppendTo(nil)); err != nil {
 		return 0, err
 	}
 	_, err = io.CopyN(io.Discard, c, n)

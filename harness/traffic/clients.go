@@ -144,8 +144,8 @@ func runParallel(ctx context.Context, a *agent) error {
 	}
 	failed := 0
 	for _, client := range a.Sources {
-		if ctx.Err() != nil {
-			return nil
+		if over(ctx) {
+			break
 		}
 		ids, failures := a.together(ctx, client, services)
 		failed += failures
@@ -157,6 +157,9 @@ func runParallel(ctx context.Context, a *agent) error {
 	a.sample("parallel_failed", float64(failed), "", nil)
 	return nil
 }
+
+// over reports whether the load is to end.
+func over(ctx context.Context) bool { return ctx.Err() != nil }
 
 // together makes all attempts of one client at the same moment and returns how
 // often each server answered.
@@ -197,24 +200,29 @@ func runVerify(ctx context.Context, a *agent) error {
 		return err
 	}
 	for i, s := range services {
-		var id uint16
-		for range 3 {
-			if id, err = a.ask(ctx, s, a.source(i)); err == nil || ctx.Err() != nil {
-				break
-			}
-		}
-		up := 1.0
-		if err != nil {
-			up = 0
-			a.emit(observe.KindEvent, observe.Note{Text: fmt.Sprintf("%s of %s is not reachable: %v", s, a.target.addr.Addr(), err)})
-		} else if id != 0 {
-			a.sampleAt(a.now(), clientServer(a.source(i), s.String(), id))
-		}
-		a.sample("reachable", up, "", map[string]string{"service": s.String()})
+		a.verify(ctx, s, a.source(i))
 	}
 	return nil
 }
 
+// verify makes up to three attempts at a service.
+func (a *agent) verify(ctx context.Context, s service, client string) {
+	id, failed := a.ask(ctx, s, client)
+	for try := 1; try < 3 && failed != nil && ctx.Err() == nil; try++ {
+		id, failed = a.ask(ctx, s, client)
+	}
+	up := 1.0
+	if failed != nil {
+		up = 0
+		a.emit(observe.KindEvent, observe.Note{Text: fmt.Sprintf("%s of %s is not reachable: %v", s, a.target.addr.Addr(), failed)})
+	}
+	if id != 0 {
+		a.sampleAt(a.now(), clientServer(client, s.String(), id))
+	}
+	a.sample("reachable", up, "", map[string]string{"service": s.String()})
+}
+
+// cmpScheme is the scheme if it is a service, else def.
 func cmpScheme(scheme, def string) string {
 	if askers()[scheme] != nil {
 		return scheme

@@ -25,11 +25,11 @@ const agentEnv = "VOSBED_TEST_AGENT"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(agentEnv) == "" {
-		os.Exit(m.Run())
+		m.Run() // its code is the exit code when TestMain returns
+		return
 	}
 	if err := Main(context.Background(), os.Stdin, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		panic(err) // the only way to fail without os.Exit
 	}
 }
 
@@ -62,7 +62,7 @@ func newFarm(t *testing.T) *farm {
 		t.Fatalf("build simvos: %v\n%s", err, out)
 	}
 	socket := filepath.Join(dir, "control")
-	cmd := exec.Command(binary, "run", "--name", "HT1", "--id", "115", "--rip", "127.0.0.1", "--control", socket)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary, "run", "--name", "HT1", "--id", "115", "--rip", "127.0.0.1", "--control", socket)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := ns.Do(cmd.Start); err != nil {
@@ -118,14 +118,14 @@ func (f *farm) run(s Spec) ([]observe.Record, map[string][]observe.Sample) {
 	cmd.Env = append(os.Environ(), agentEnv+"=1")
 	var out, log bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = r, &out, &log
-	if err := f.ns.Do(cmd.Start); err != nil {
+	if err = f.ns.Do(cmd.Start); err != nil {
 		f.t.Fatal(err)
 	}
 	r.Close()
-	if _, err := w.Write(spec); err != nil {
+	if _, err = w.Write(spec); err != nil {
 		f.t.Error(err)
 	}
-	if err := cmd.Wait(); err != nil {
+	if err = cmd.Wait(); err != nil {
 		f.t.Errorf("%s: %v\n%s", s.Kind, err, log.String())
 	}
 	records, err := observe.Read(&out)

@@ -70,15 +70,15 @@ func samples(t *testing.T, records []observe.Record) map[string][]observe.Sample
 	t.Helper()
 	out := map[string][]observe.Sample{}
 	for _, r := range records {
-		switch r.Kind {
-		case observe.KindSample:
+		if r.Kind == observe.KindBroken {
+			t.Errorf("broken: %s", r.Value)
+		}
+		if r.Kind == observe.KindSample {
 			s, err := observe.Decode[observe.Sample](r)
 			if err != nil {
 				t.Fatal(err)
 			}
 			out[s.Metric] = append(out[s.Metric], s)
-		case observe.KindBroken:
-			t.Errorf("broken: %s", r.Value)
 		}
 	}
 	return out
@@ -102,8 +102,10 @@ func TestProbeSeesAHole(t *testing.T) {
 	var gaps []observe.Gap
 	series := 0
 	for _, r := range records {
-		switch r.Kind {
-		case observe.KindGap:
+		if r.Kind == observe.KindSeries {
+			series++
+		}
+		if r.Kind == observe.KindGap {
 			g, err := observe.Decode[observe.Gap](r)
 			if err != nil {
 				t.Fatal(err)
@@ -111,8 +113,6 @@ func TestProbeSeesAHole(t *testing.T) {
 			if g.Lost > 0 {
 				gaps = append(gaps, g)
 			}
-		case observe.KindSeries:
-			series++
 		}
 	}
 	if len(gaps) != 1 || gaps[0].Lost != 50 || gaps[0].Before != 165 || gaps[0].After != 165 || gaps[0].Open {
@@ -171,9 +171,19 @@ func TestSequenceWindow(t *testing.T) {
 		seq  uint64
 		want int
 	}{
-		{1, seqAhead}, {3, seqAhead}, {2, seqLate}, {2, seqDuplicate}, {3, seqDuplicate},
-		{3 + seqWindow, seqAhead}, {3, seqDuplicate}, {4, seqLate}, {2 + seqWindow, seqLate},
-		{10 * seqWindow, seqAhead}, {9*seqWindow + 1, seqLate}, {0, seqDuplicate}, {^uint64(0) - 3, seqDuplicate},
+		{1, seqAhead},
+		{3, seqAhead},
+		{2, seqLate},
+		{2, seqDuplicate},
+		{3, seqDuplicate},
+		{3 + seqWindow, seqAhead},
+		{3, seqDuplicate},
+		{4, seqLate},
+		{2 + seqWindow, seqLate},
+		{10 * seqWindow, seqAhead},
+		{9*seqWindow + 1, seqLate},
+		{0, seqDuplicate},
+		{^uint64(0) - 3, seqDuplicate},
 	}
 	for _, s := range steps {
 		if got := f.mark(s.seq); got != s.want {

@@ -73,7 +73,7 @@ func (s *stream) playRTSP(ctx context.Context, w *watcher) error {
 		return err
 	}
 	c := s.rtspClient(ctx, w.client)
-	if err := c.Start(); err != nil {
+	if err = c.Start(); err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, c.Close)()
@@ -165,12 +165,12 @@ func (s *stream) recordRTSP(ctx context.Context, w *watcher) error {
 		&format.H264{PayloadTyp: 96, PacketizationMode: 1, SPS: sps, PPS: pps},
 	}}
 	c := s.rtspClient(ctx, w.client)
-	if err := c.Start(); err != nil {
+	if err = c.Start(); err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, c.Close)()
 	defer c.Close()
-	if err := startRecording(c, u, &description.Session{Medias: []*description.Media{media}}); err != nil {
+	if err = startRecording(c, u, &description.Session{Medias: []*description.Media{media}}); err != nil {
 		return err
 	}
 	ended := make(chan error, 1)
@@ -181,8 +181,8 @@ func (s *stream) recordRTSP(ctx context.Context, w *watcher) error {
 			Header:  rtp.Header{Version: 2, Marker: true, PayloadType: 96, SequenceNumber: uint16(n), Timestamp: uint32(n) * clockRate / 25, SSRC: 0x766f7300 + uint32(w.flow)},
 			Payload: slice(n),
 		}
-		if err := c.WritePacketRTP(media, &p); err != nil {
-			return err
+		if failed := c.WritePacketRTP(media, &p); failed != nil {
+			return failed
 		}
 		sent++
 		w.arrived(len(p.Payload), nil, 0)

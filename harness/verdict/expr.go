@@ -66,7 +66,7 @@ func environment(node string, status map[string]any) map[string]any {
 		"arp_conflicts": list("arp_conflicts"), "problems": list("problems"),
 		"service": func(name string) (map[string]any, error) { return named(services, "service", name) },
 		"server": func(path string) (map[string]any, error) {
-			service, real, ok := strings.Cut(path, "/")
+			service, server, ok := strings.Cut(path, "/")
 			if !ok {
 				return nil, fmt.Errorf("server(%q): write \"Service/Server\"", path)
 			}
@@ -75,7 +75,7 @@ func environment(node string, status map[string]any) map[string]any {
 				return nil, err
 			}
 			servers, _ := s["servers"].([]any)
-			return named(servers, "server", real)
+			return named(servers, "server", server)
 		},
 	}
 }

@@ -179,7 +179,7 @@ func (j *judge) metric(e scenario.Expectation) Judged {
 	}
 	out := within(e, ref, s)
 	out.Limit = limit
-	if why := j.noisy(e, ref); why != "" {
+	if why := j.noisy(e); why != "" {
 		out.Verdict = Inconclusive
 		out.Evidence += "; " + why
 	}
@@ -230,7 +230,7 @@ func within(e scenario.Expectation, ref Ref, s Stats) Judged {
 }
 
 // noisy says why a limit of time cannot be judged on this run, empty if it can.
-func (j *judge) noisy(e scenario.Expectation, ref Ref) string {
+func (j *judge) noisy(e scenario.Expectation) string {
 	if e.Floor == "" || e.Max == nil {
 		return ""
 	}
@@ -261,6 +261,10 @@ func (j *judge) disturbed(bound float64) string {
 	steal, ok := j.metrics.Find(Ref{Metric: observe.MetricSteal})
 	if ok && steal.P95 > maxSteal {
 		return fmt.Sprintf("%s %% of CPU time was stolen (p95), above %d %%", number(steal.P95), maxSteal)
+	}
+	ratio, ok := j.metrics.Find(Ref{Metric: observe.MetricStealRatio})
+	if ok && ratio.P95*100 > maxSteal {
+		return fmt.Sprintf("%s %% of CPU time was stolen (p95), above %d %%", number(ratio.P95*100), maxSteal)
 	}
 	return ""
 }

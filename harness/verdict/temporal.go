@@ -215,21 +215,22 @@ func nodeText(e scenario.Expectation) string {
 
 // brief says in few words what a status says.
 func brief(body map[string]any) string {
-	text := fmt.Sprintf("role %v", body["role"])
+	var text strings.Builder
+	fmt.Fprintf(&text, "role %v", body["role"])
 	services, _ := body["services"].([]any)
 	for _, s := range services {
 		service, _ := s.(map[string]any)
 		servers, _ := service["servers"].([]any)
 		for _, r := range servers {
-			if real, _ := r.(map[string]any); real != nil {
-				text += fmt.Sprintf(", %v/%v %v", service["name"], real["name"], real["state"])
+			if server, _ := r.(map[string]any); server != nil {
+				fmt.Fprintf(&text, ", %v/%v %v", service["name"], server["name"], server["state"])
 			}
 		}
 	}
 	if p, _ := body["problems"].([]any); len(p) > 0 {
-		text += fmt.Sprintf(", problems %v", p)
+		fmt.Fprintf(&text, ", problems %v", p)
 	}
-	return text
+	return text.String()
 }
 
 // spans finds the windows of an expectation.

@@ -50,9 +50,9 @@ func (s *story) gap(from, to time.Duration) *story {
 	return s.add(to, observe.KindGap, "p", observe.Gap{From: from, To: to, Outage: to - from - ms, Lost: 3})
 }
 
-// probe is a probe that runs from one time to another with holes of hole ms.
-func (s *story) probe(from, to time.Duration, hole float64) *story {
-	for at := from + 100*ms; at <= to; at += 100 * ms {
+// probe is a probe that runs from the start with holes of hole ms.
+func (s *story) probe(to time.Duration, hole float64) *story {
+	for at := 100 * ms; at <= to; at += 100 * ms {
 		s.add(at, observe.KindSeries, "p", observe.Series{Interval: 100 * ms, Values: map[string]float64{"sent": 100, "hole_ms": hole}})
 	}
 	return s
@@ -76,11 +76,10 @@ func (s *story) status(at time.Duration, node, role, ht1 string) *story {
 	return s
 }
 
-func f(v float64) *float64 { return &v }
-
 func TestMetricExpectations(t *testing.T) {
 	kill := func(t *testing.T) *story {
-		return tell(t).probe(0, 30*time.Second, 2).
+		t.Helper()
+		return tell(t).probe(30*time.Second, 2).
 			fault(5*time.Second, "kill", "lb1").gap(4990*ms, 5300*ms).heal(8*time.Second, "kill", "lb1").
 			fault(15*time.Second, "kill", "lb2").gap(14999*ms, 15401*ms).gap(16*time.Second, 16050*ms).heal(18*time.Second, "kill", "lb2")
 	}
@@ -91,42 +90,48 @@ func TestMetricExpectations(t *testing.T) {
 		want     verdict.Verdict
 		observed string
 	}{
-		{"max holds", kill(t), scenario.Expectation{Metric: "outage_ms{fault=kill}.max", Max: f(450), AtLeast: 2, Floor: "noise_floor_ms.p99"}, verdict.Pass, "401 ms"},
-		{"max broken", kill(t), scenario.Expectation{Metric: "outage_ms{fault=kill}.max", Max: f(400)}, verdict.Fail, "401 ms"},
-		{"every value", kill(t), scenario.Expectation{Metric: "outage_ms{fault=kill}", Max: f(400)}, verdict.Fail, "309 to 401 ms"},
-		{"median", kill(t), scenario.Expectation{Metric: "outage_ms.median", Max: f(400)}, verdict.Pass, "355 ms"},
-		{"sum of holes", kill(t), scenario.Expectation{Metric: "outage_total_ms{fault=kill}.max", Max: f(1000)}, verdict.Pass, "450 ms"},
-		{"too few samples", kill(t), scenario.Expectation{Metric: "outage_ms{fault=kill}.max", Max: f(450), AtLeast: 10}, verdict.Broken, "nothing"},
-		{"no such fault", kill(t), scenario.Expectation{Metric: "outage_ms{fault=freeze}.max", Max: f(450)}, verdict.Broken, "nothing"},
+		{"max holds", kill(t), scenario.Expectation{Metric: "outage_ms{fault=kill}.max", Max: new(float64(450)), AtLeast: 2, Floor: "noise_floor_ms.p99"}, verdict.Pass, "401 ms"},
+		{"max broken", kill(t), scenario.Expectation{Metric: "outage_ms{fault=kill}.max", Max: new(float64(400))}, verdict.Fail, "401 ms"},
+		{"every value", kill(t), scenario.Expectation{Metric: "outage_ms{fault=kill}", Max: new(float64(400))}, verdict.Fail, "309 to 401 ms"},
+		{"median", kill(t), scenario.Expectation{Metric: "outage_ms.median", Max: new(float64(400))}, verdict.Pass, "355 ms"},
+		{"sum of holes", kill(t), scenario.Expectation{Metric: "outage_total_ms{fault=kill}.max", Max: new(float64(1000))}, verdict.Pass, "450 ms"},
+		{"too few samples", kill(t), scenario.Expectation{Metric: "outage_ms{fault=kill}.max", Max: new(float64(450)), AtLeast: 10}, verdict.Broken, "nothing"},
+		{"no such fault", kill(t), scenario.Expectation{Metric: "outage_ms{fault=freeze}.max", Max: new(float64(450))}, verdict.Broken, "nothing"},
 		{"no limit", kill(t), scenario.Expectation{Metric: "outage_ms.max"}, verdict.Broken, "nothing"},
-		{"bad reference", kill(t), scenario.Expectation{Metric: "outage_ms{fault.max", Max: f(1)}, verdict.Broken, "nothing"},
+		{"bad reference", kill(t), scenario.Expectation{Metric: "outage_ms{fault.max", Max: new(float64(1))}, verdict.Broken, "nothing"},
 		{
-			"noise floor too high", tell(t).probe(0, 30*time.Second, 95).fault(5*time.Second, "kill", "a").heal(6*time.Second, "kill", "a"),
-			scenario.Expectation{Metric: "outage_ms{fault=kill}.max", Max: f(450), Floor: "noise_floor_ms.p99"}, verdict.Inconclusive, "0 ms",
+			"noise floor too high", tell(t).probe(30*time.Second, 95).fault(5*time.Second, "kill", "a").heal(6*time.Second, "kill", "a"),
+			scenario.Expectation{Metric: "outage_ms{fault=kill}.max", Max: new(float64(450)), Floor: "noise_floor_ms.p99"},
+			verdict.Inconclusive, "0 ms",
 		},
 		{
 			"late pacer", kill(t).sample(20*time.Second, "pacer_late_us", 100_000),
-			scenario.Expectation{Metric: "outage_ms.max", Max: f(450), Floor: "noise_floor_ms.p99"}, verdict.Inconclusive, "401 ms",
+			scenario.Expectation{Metric: "outage_ms.max", Max: new(float64(450)), Floor: "noise_floor_ms.p99"},
+			verdict.Inconclusive, "401 ms",
 		},
 		{
 			"stolen time", kill(t).sample(20*time.Second, "steal_pct", 30),
-			scenario.Expectation{Metric: "outage_ms.max", Max: f(450), Floor: "noise_floor_ms.p99"}, verdict.Inconclusive, "401 ms",
+			scenario.Expectation{Metric: "outage_ms.max", Max: new(float64(450)), Floor: "noise_floor_ms.p99"},
+			verdict.Inconclusive, "401 ms",
 		},
 		{
 			"floor not measured", tell(t).sample(1, "x", 1),
-			scenario.Expectation{Metric: "x", Max: f(1), Floor: "noise_floor_ms.p99"}, verdict.Inconclusive, "1",
+			scenario.Expectation{Metric: "x", Max: new(float64(1)), Floor: "noise_floor_ms.p99"},
+			verdict.Inconclusive, "1",
 		},
 		{
 			"no probe, no outage", tell(t).fault(1*time.Second, "kill", "a").heal(2*time.Second, "kill", "a"),
-			scenario.Expectation{Metric: "outage_ms{fault=kill}.max", Max: f(450)}, verdict.Broken, "nothing",
+			scenario.Expectation{Metric: "outage_ms{fault=kill}.max", Max: new(float64(450))},
+			verdict.Broken, "nothing",
 		},
 		{
-			"probe without hole", tell(t).probe(0, 9*time.Second, 1).fault(3*time.Second, "cut", "a").heal(4*time.Second, "cut", "a"),
-			scenario.Expectation{Metric: "outage_ms{fault=cut}.max", Max: f(1)}, verdict.Pass, "0 ms",
+			"probe without hole", tell(t).probe(9*time.Second, 1).fault(3*time.Second, "cut", "a").heal(4*time.Second, "cut", "a"),
+			scenario.Expectation{Metric: "outage_ms{fault=cut}.max", Max: new(float64(1))},
+			verdict.Pass, "0 ms",
 		},
-		{"equals holds", tell(t).sample(1, "split", 0).sample(2, "split", 0), scenario.Expectation{Metric: "split", Equals: f(0)}, verdict.Pass, "0"},
-		{"equals for all", tell(t).sample(1, "split", 0).sample(2, "split", 1), scenario.Expectation{Metric: "split", Equals: f(0)}, verdict.Fail, "0 to 1"},
-		{"min", tell(t).sample(1, "up", 0.9), scenario.Expectation{Metric: "up", Min: f(1)}, verdict.Fail, "0.9"},
+		{"equals holds", tell(t).sample(1, "split", 0).sample(2, "split", 0), scenario.Expectation{Metric: "split", Equals: new(float64(0))}, verdict.Pass, "0"},
+		{"equals for all", tell(t).sample(1, "split", 0).sample(2, "split", 1), scenario.Expectation{Metric: "split", Equals: new(float64(0))}, verdict.Fail, "0 to 1"},
+		{"min", tell(t).sample(1, "up", 0.9), scenario.Expectation{Metric: "up", Min: new(float64(1))}, verdict.Fail, "0.9"},
 		{"no direction", tell(t).sample(1, "up", 1), scenario.Expectation{}, verdict.Broken, "nothing"},
 	}
 	for _, tt := range tests {
@@ -144,8 +149,8 @@ func TestMetricExpectations(t *testing.T) {
 }
 
 func TestEvidencePointsAtTheRecord(t *testing.T) {
-	s := tell(t).probe(0, 2*time.Second, 1).fault(time.Second, "kill", "a").gap(995*ms, 1500*ms).heal(1900*ms, "kill", "a")
-	r := verdict.Judge([]scenario.Expectation{{Name: "n", Metric: "outage_ms{fault=kill}.max", Max: f(100)}}, s.rs)
+	s := tell(t).probe(2*time.Second, 1).fault(time.Second, "kill", "a").gap(995*ms, 1500*ms).heal(1900*ms, "kill", "a")
+	r := verdict.Judge([]scenario.Expectation{{Name: "n", Metric: "outage_ms{fault=kill}.max", Max: new(float64(100))}}, s.rs)
 	got := r.Expectations[0].Records
 	if len(got) != 1 || s.rs[got[0]-1].Kind != observe.KindGap {
 		t.Fatalf("records %v do not point at the gap", got)
@@ -224,10 +229,10 @@ func TestCheckExpr(t *testing.T) {
 }
 
 func TestOverall(t *testing.T) {
-	pass := scenario.Expectation{Name: "p", Metric: "x", Max: f(1)}
-	fail := scenario.Expectation{Name: "f", Metric: "x", Max: f(0)}
-	missing := scenario.Expectation{Name: "b", Metric: "y", Max: f(0)}
-	noisy := scenario.Expectation{Name: "i", Metric: "x", Max: f(1), Floor: "y.p99"}
+	pass := scenario.Expectation{Name: "p", Metric: "x", Max: new(float64(1))}
+	fail := scenario.Expectation{Name: "f", Metric: "x", Max: new(float64(0))}
+	missing := scenario.Expectation{Name: "b", Metric: "y", Max: new(float64(0))}
+	noisy := scenario.Expectation{Name: "i", Metric: "x", Max: new(float64(1)), Floor: "y.p99"}
 	tests := []struct {
 		name  string
 		story *story
@@ -306,7 +311,7 @@ func TestPersistence(t *testing.T) {
 }
 
 func TestDerivedMetricsAndResultJSON(t *testing.T) {
-	s := tell(t).probe(0, 20*time.Second, 2).
+	s := tell(t).probe(20*time.Second, 2).
 		add(900*ms, observe.KindFrame, "", observe.Frame{VIP: "v", Node: "lb1"}).
 		fault(5*time.Second, "kill", "lb1").gap(4999*ms, 5310*ms).
 		add(5290*ms, observe.KindFrame, "", observe.Frame{VIP: "v", Node: "lb2"}).
@@ -361,7 +366,7 @@ func bytesWithoutUnits(raw []byte) []byte {
 }
 
 func TestLaterFaultTakesOver(t *testing.T) {
-	s := tell(t).probe(0, 20*time.Second, 1).
+	s := tell(t).probe(20*time.Second, 1).
 		fault(2*time.Second, "kill-server", "ht1").gap(1999*ms, 2100*ms).
 		fault(8*time.Second, "kill", "lb1").gap(7999*ms, 8400*ms).
 		heal(12*time.Second, "kill", "lb1").heal(13*time.Second, "kill-server", "ht1")
