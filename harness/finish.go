@@ -53,10 +53,10 @@ func (r *run) finish() (verdict.Result, error) {
 	if err != nil {
 		return verdict.Result{}, err
 	}
-	if err := os.WriteFile(filepath.Join(r.opt.Dir, report.FileScenario), text, 0o644); err != nil {
+	if err = os.WriteFile(filepath.Join(r.opt.Dir, report.FileScenario), text, 0o644); err != nil {
 		return verdict.Result{}, fmt.Errorf("keep the scenario: %w", err)
 	}
-	if err := writeJSON(filepath.Join(r.opt.Dir, report.FileTopology), r.plan.Draw()); err != nil {
+	if err = writeJSON(filepath.Join(r.opt.Dir, report.FileTopology), r.plan.Draw()); err != nil {
 		return verdict.Result{}, err
 	}
 	res, err := Judge(r.scn, r.opt.Dir)

@@ -237,7 +237,7 @@ func (r *run) act(ctx context.Context) {
 	healing, done := context.WithTimeout(rest, healTime)
 	defer done()
 	if err := runner.HealAll(healing); err != nil {
-		r.logger.Warn("a fault is not healed", "err", err)
+		r.logger.WarnContext(healing, "a fault is not healed", "err", err)
 	}
 	stopping, stopped := context.WithTimeout(rest, stopTime)
 	defer stopped()

@@ -87,7 +87,7 @@ func (p *progress) summary(dir string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	fmt.Fprintln(p.out)
-	if err := report.Summary(p.out, res, p.color); err != nil {
+	if err = report.Summary(p.out, res, p.color); err != nil {
 		return fmt.Errorf("write summary: %w", err)
 	}
 	_, err = fmt.Fprintf(p.out, "\nreport: %s/%s\n", dir, report.FileHTML)

@@ -66,17 +66,9 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// errVerdict carries an exit status of a command that has said all it had to.
-type errVerdict struct{ status int }
-
-func (e errVerdict) Error() string { return fmt.Sprintf("exit status %d", e.status) }
-
 // explain prints an error in one sentence and chooses the exit status.
 func (a *app) explain(err error) int {
-	var v errVerdict
 	switch {
-	case errors.As(err, &v):
-		return v.status
 	case scenario.IsMistake(err):
 		fmt.Fprintf(a.stderr, "vosbed: %s\n", scenario.Render(err))
 		return exitMistake

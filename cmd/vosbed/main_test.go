@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"vosbed": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },
+		"vosbed": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }, //nolint:forbidigo // it is a main
 	})
 }
 
@@ -106,7 +106,7 @@ func inside(dir string) []string {
 
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "vb")
+	dir, err := os.MkdirTemp("", "vb") //nolint:usetesting // T.TempDir is too long a path for a socket
 	if err != nil {
 		t.Fatal(err)
 	}

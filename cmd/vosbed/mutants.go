@@ -70,9 +70,10 @@ func (a *app) mutant(f runFlags, scn, ref string, m scenario.Mutant) (killed boo
 	if err != nil {
 		return false, "", err
 	}
-	res, err := report.Read(f.dir)
-	if err != nil {
-		return false, fmt.Sprintf("no result, status %d", status), nil
+	res, unread := report.Read(f.dir)
+	if unread != nil {
+		why = fmt.Sprintf("no result, status %d: %v", status, unread)
+		return false, why, nil
 	}
 	i := slices.IndexFunc(res.Expectations, func(j verdict.Judged) bool { return j.Name == m.MustFail })
 	if len(res.Broken) > 0 || i < 0 {

@@ -79,7 +79,7 @@ func (a *app) run(f *runFlags, name string) error {
 		return err
 	}
 	if f.mutant != "" {
-		if _, _, err := scn.Mutate(f.mutant); err != nil {
+		if _, _, err = scn.Mutate(f.mutant); err != nil {
 			return err
 		}
 	}

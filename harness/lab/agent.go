@@ -163,7 +163,7 @@ func (l *Lab) StopLoads(ctx context.Context) {
 			continue
 		}
 		if err := a.Stop(ctx); err != nil {
-			l.opt.Logger.Warn("load did not end", "load", a.name, "err", err)
+			l.opt.Logger.WarnContext(ctx, "load did not end", "load", a.name, "err", err)
 		}
 	}
 }

@@ -171,9 +171,9 @@ func (l *Lab) applyWire(port string, r wire.Rule) (func() error, error) {
 	}
 	var undo func() error
 	err = l.sw.Do(func() error {
-		u, err := wire.Apply(link.Attrs().Index, r)
-		undo = u
-		return err
+		var failed error
+		undo, failed = wire.Apply(link.Attrs().Index, r)
+		return failed
 	})
 	return undo, err
 }

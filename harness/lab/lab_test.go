@@ -82,7 +82,7 @@ func ask(t *testing.T, n *lab.Node, from, to string, within time.Duration) bool 
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(within))
-	if _, err := c.Write([]byte("?")); err != nil {
+	if _, err = c.Write([]byte("?")); err != nil {
 		return false
 	}
 	_, err = c.Read(make([]byte, 10))
@@ -153,11 +153,11 @@ func TestCaptureIsReadable(t *testing.T) {
 	if !ask(t, l.Node("clients"), "10.94.4.1", "192.168.94.115:7", 2*time.Second) {
 		t.Fatal("no answer")
 	}
-	if err := c.Close(); err != nil {
+	if err = c.Close(); err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := c.WriteTo(&out, "test"); err != nil {
+	if err = c.WriteTo(&out, "test"); err != nil {
 		t.Fatal(err)
 	}
 	r, err := pcapgo.NewNgReader(&out, pcapgo.DefaultNgReaderOptions)

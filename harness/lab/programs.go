@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -99,10 +100,8 @@ func SecretPath(dir, node string) string { return filepath.Join(dir, "nodes", no
 func (l *Lab) mountBPF(dir string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, m := range l.mounts {
-		if m == dir {
-			return nil
-		}
+	if slices.Contains(l.mounts, dir) {
+		return nil
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make bpffs folder: %w", err)

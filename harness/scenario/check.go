@@ -203,8 +203,7 @@ func IsMistake(err error) bool {
 
 // Render writes the mistakes of err for a terminal, with their source lines.
 func Render(err error) string {
-	var many strictyaml.Errors
-	if errors.As(err, &many) {
+	if many, ok := errors.AsType[strictyaml.Errors](err); ok {
 		return many.Render()
 	}
 	return err.Error()

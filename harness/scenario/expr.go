@@ -3,6 +3,7 @@ package scenario
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/vm"
@@ -64,9 +65,7 @@ func StatusMap(status any) (map[string]any, error) {
 // environment adds the look-up functions.
 func environment(status map[string]any) map[string]any {
 	env := make(map[string]any, len(status)+2)
-	for k, v := range status {
-		env[k] = v
-	}
+	maps.Copy(env, status)
 	for _, name := range []string{"services", "arp_conflicts", "problems", "persistence"} {
 		if _, ok := env[name].([]any); !ok {
 			env[name] = []any{} // null in JSON

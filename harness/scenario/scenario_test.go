@@ -150,7 +150,7 @@ func TestExtendsLaysOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "whole.yaml"), text, 0o644); err != nil {
+	if err = os.WriteFile(filepath.Join(dir, "whole.yaml"), text, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	again, err := scenario.Load(t.TempDir(), filepath.Join(dir, "whole.yaml"))

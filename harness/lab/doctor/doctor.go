@@ -78,9 +78,9 @@ func links() []Check {
 		return []Check{bridge, veth}
 	}
 	err = ns.Do(func() error {
-		undo, err := wire.Apply(pair.Index, wire.Rule{All: true})
-		if err != nil {
-			return err
+		undo, applied := wire.Apply(pair.Index, wire.Rule{All: true})
+		if applied != nil {
+			return applied
 		}
 		return undo()
 	})
