@@ -181,11 +181,7 @@ func (c *checker) mutants() {
 			c.failf(at+".must_fail", "no expectation %q", m.MustFail)
 		}
 		c.wires(at+".change.wire", m.Change.Wire)
-		spec := c.s.Topology.Merge(m.Change.Topology)
-		if spec.Use == "" && len(c.s.Topology.Nodes) == 0 {
-			spec.Use = "harmonic-vos"
-		}
-		if _, err := topo.Compute(spec); err != nil {
+		if _, err := topo.Compute(whole(c.s.Topology.Merge(m.Change.Topology))); err != nil {
 			c.failf(at+".change.topology", "%v", err)
 		}
 	}

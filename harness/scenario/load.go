@@ -114,7 +114,7 @@ func extend(base, s *Scenario) *Scenario {
 	out.Requires = append(slices.Clone(base.Requires), s.Requires...)
 	out.Wire = append(slices.Clone(base.Wire), s.Wire...)
 	out.Topology = base.Topology.Merge(s.Topology)
-	out.Appliance = base.Appliance.Merge(s.Appliance)
+	out.Appliance = base.Appliance.Then(s.Appliance)
 	out.Loads = maps.Clone(base.Loads)
 	for name, l := range s.Loads {
 		if out.Loads == nil {
@@ -158,7 +158,7 @@ func (s *Scenario) Mutate(name string) (*Scenario, Mutant, error) {
 	m := s.Mutants[i]
 	out := *s
 	out.source = nil
-	out.Appliance = s.Appliance.Merge(m.Change.Appliance)
+	out.Appliance = s.Appliance.Then(m.Change.Appliance)
 	out.Topology = s.Topology.Merge(m.Change.Topology)
 	out.Wire = append(slices.Clone(s.Wire), m.Change.Wire...)
 	out.Steps = prune(s.Steps, m)
@@ -202,11 +202,16 @@ func (s *Scenario) SetTrials(n int) {
 	}
 }
 
+// whole adds the guide's topology to one that has no networks of its own.
+func whole(spec topo.Spec) topo.Spec {
+	if spec.Use == "" && len(spec.Networks) == 0 {
+		spec.Use = "harmonic-vos"
+	}
+	return spec
+}
+
 // Plan computes the scenario's topology; without one it is the guide's.
 func (s *Scenario) Plan() (*topo.Plan, error) {
 	spec := s.Topology
-	if spec.Use == "" && len(spec.Nodes) == 0 {
-		spec.Use = "harmonic-vos"
-	}
-	return topo.Compute(spec)
+	return topo.Compute(whole(spec))
 }

@@ -81,7 +81,13 @@ func scalar(s string) any {
 // named things merge by name (the overlay may write them as a map by name), and
 // everything else is replaced.
 func (o Overlay) Merge(over Overlay) Overlay {
-	return mergeMaps(o, over)
+	return mergeMaps(o, over, false)
+}
+
+// Then returns one overlay that changes what o and then over would change: its
+// nulls stay, so that they delete in what it is laid over.
+func (o Overlay) Then(over Overlay) Overlay {
+	return mergeMaps(o, over, true)
 }
 
 // YAML writes the overlay as YAML text.
@@ -93,30 +99,33 @@ func (o Overlay) YAML() ([]byte, error) {
 	return b, nil
 }
 
-func mergeMaps(base, over map[string]any) map[string]any {
+func mergeMaps(base, over map[string]any, keep bool) map[string]any {
 	out := maps.Clone(base)
 	if out == nil {
 		out = map[string]any{}
 	}
 	for k, v := range over {
-		if v == nil {
+		switch {
+		case v == nil && keep:
+			out[k] = nil
+		case v == nil:
 			delete(out, k)
-			continue
+		default:
+			out[k] = mergeAny(out[k], v, keep)
 		}
-		out[k] = mergeAny(out[k], v)
 	}
 	return out
 }
 
-func mergeAny(base, over any) any {
+func mergeAny(base, over any, keep bool) any {
 	switch b := base.(type) {
 	case map[string]any:
 		if o, ok := over.(map[string]any); ok {
-			return mergeMaps(b, o)
+			return mergeMaps(b, o, keep)
 		}
 	case []any:
 		if named, ok := byName(over); ok && allNamed(b) {
-			return mergeNamed(b, named)
+			return mergeNamed(b, named, keep)
 		}
 	}
 	return over
@@ -159,7 +168,7 @@ func allNamed(list []any) bool {
 	return ok
 }
 
-func mergeNamed(base []any, over []namedItem) []any {
+func mergeNamed(base []any, over []namedItem, keep bool) []any {
 	var out []any
 	left := map[string]namedItem{}
 	for _, o := range over {
@@ -174,12 +183,12 @@ func mergeNamed(base []any, over []namedItem) []any {
 		case !changed:
 			out = append(out, item)
 		case o.value != nil:
-			out = append(out, mergeMaps(m, o.value))
+			out = append(out, mergeMaps(m, o.value, keep))
 		}
 	}
 	for _, o := range over { // new ones, in the order they were written
 		if _, fresh := left[o.name]; fresh && o.value != nil {
-			out = append(out, mergeMaps(map[string]any{"name": o.name}, o.value))
+			out = append(out, mergeMaps(map[string]any{"name": o.name}, o.value, keep))
 		}
 	}
 	return out

@@ -129,6 +129,16 @@ func TestOverlayMerge(t *testing.T) {
 	}
 }
 
+func TestOneOverlayAfterAnotherKeepsItsNulls(t *testing.T) {
+	first := scenario.Overlay{"services": map[string]any{"x": map[string]any{"check": map[string]any{"fall": 2}}}}
+	second := scenario.Overlay{"services": map[string]any{"x": nil}}
+	base := scenario.Overlay{"services": []any{map[string]any{"name": "x"}, map[string]any{"name": "y"}}}
+	want := scenario.Overlay{"services": []any{map[string]any{"name": "y"}}}
+	if d := cmp.Diff(want, base.Merge(first.Then(second))); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestExtendsLaysOver(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
