@@ -56,7 +56,7 @@ func New(opts Options) (*Appliance, error) {
 	if err != nil {
 		return nil, err
 	}
-	overrides, err := override.Open(filepath.Join(opts.StateDir, "overrides.json"))
+	overrides, err := override.Open(filepath.Join(opts.StateDir, "overrides.json"), cfg.Node.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -119,17 +119,30 @@ func (a *Appliance) Status() lb.Status {
 	return lb.Status{}
 }
 
-// Run runs the appliance until ctx ends; cancellation is not an error. The kernel
-// state of layer 4 stays: it outlives the daemon.
+// Run runs the appliance until ctx ends; cancellation is not an error. The active
+// node of a pair first gives the VIPs to its peer, if that is ready: everything goes
+// on working until it has them. The kernel state of layer 4 stays: it outlives the
+// daemon.
 func (a *Appliance) Run(ctx context.Context) error {
 	if err := a.look(); err != nil {
 		return errors.Join(err, a.close())
 	}
-	tasks, err := a.tasks(ctx)
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	tasks, err := a.tasks(work)
 	if err != nil {
 		return errors.Join(err, a.close())
 	}
-	return errors.Join(runTasks(ctx, tasks), a.close())
+	tasks = append(tasks, task{"orderly stop", func(work context.Context) error {
+		defer stop()
+		select {
+		case <-ctx.Done():
+			a.pair.handOver(work)
+		case <-work.Done():
+		}
+		return nil
+	}})
+	return errors.Join(runTasks(work, tasks), a.close())
 }
 
 func (a *Appliance) close() error {

@@ -110,12 +110,12 @@ func (b backend) Clear(ctx context.Context, f mgmt.Filter) (int, error) {
 	total := 0
 	var errs []error
 	for _, sel := range b.selectors(f) {
-		errs = append(errs, b.pair.repl.clear(ctx, sel))
 		for _, t := range b.tables() {
 			n, err := t.Clear(ctx, sel)
 			total += n
 			errs = append(errs, err)
 		}
+		errs = append(errs, b.pair.repl.clear(ctx, sel))
 	}
 	return total, errors.Join(errs...)
 }

@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -70,4 +71,19 @@ func (f *facts) has(id lb.RealID) bool {
 		}
 	}
 	return false
+}
+
+// intent is the operator's wishes as both nodes share them.
+type intent struct {
+	*override.Store
+	changed func()
+}
+
+// Merge lets what the peer's operator said follow here.
+func (i intent) Merge(_ context.Context, part []byte) error {
+	changed, err := i.Store.Merge(part)
+	if changed {
+		i.changed()
+	}
+	return err
 }

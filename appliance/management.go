@@ -69,6 +69,7 @@ func listenFree(ctx context.Context, addr netip.AddrPort) (net.Listener, error) 
 		})
 		return errors.Join(err, serr)
 	}}
+	lc.SetMultipathTCP(false) // Go's default is on; browsers and operators' networks gain nothing by it
 	ln, err := lc.Listen(ctx, "tcp", addr.String())
 	if err != nil {
 		return nil, fmt.Errorf("listen for the management API: %w", err)

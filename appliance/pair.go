@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/vosbed/vosbed/appliance/internal/plan"
 	"github.com/vosbed/vosbed/appliance/internal/sentinel"
@@ -72,9 +73,11 @@ func (p *pair) reconfigure(cfg lb.Config) error {
 	return nil
 }
 
-// samePair reports whether replication may go on as it is.
+// samePair reports whether replication may go on as it is. Timers are none of its
+// business: a link that is taken down is not in sync for a while.
 func samePair(a, b lb.Config) bool {
-	return a.Cluster == b.Cluster && a.Node.Replication == b.Node.Replication &&
+	return a.Cluster.Paired == b.Cluster.Paired && a.Cluster.Replicate == b.Cluster.Replicate &&
+		a.Node.Replication == b.Node.Replication &&
 		a.Node.Seat == b.Node.Seat && a.Node.Name == b.Node.Name
 }
 
@@ -152,4 +155,32 @@ func (p *pair) command(ctx context.Context, verb string) error {
 		return p.handle.Command(ctx, sentinel.Release)
 	}
 	return errors.New(`unknown command: use "takeover" or "release"`)
+}
+
+// handOverWithin bounds how long a stopping node waits for its peer.
+const handOverWithin = time.Second
+
+// handOver gives the VIPs to a peer that is ready for them and waits until it has
+// them. Without one it does nothing: kernel state and lease stay as they are.
+func (p *pair) handOver(ctx context.Context) {
+	if s := p.handle.State(); s.Role != lb.Active || !s.PeerAlive {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, handOverWithin)
+	defer cancel()
+	if err := p.handle.Command(ctx, sentinel.Release); err != nil {
+		p.log.WarnContext(ctx, "stopping without a handover", "err", err)
+		return
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for p.handle.State().Role == lb.Active {
+		select {
+		case <-ctx.Done():
+			p.log.WarnContext(ctx, "stopping: the peer did not take the virtual addresses in time")
+			return
+		case <-tick.C:
+		}
+	}
+	p.log.InfoContext(ctx, "stopping: the peer has the virtual addresses")
 }

@@ -13,22 +13,24 @@ import (
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
-// Names of the replicated tables: both nodes must agree on them.
+// Names of the replicated tables and documents: both nodes must agree on them.
 const (
-	tableL4 = "l4"
-	tableL7 = "l7"
+	tableL4           = "l4"
+	tableL7           = "l7"
+	documentOverrides = "overrides"
 )
 
 // replicationRetry is the pause after replication could not work at all.
 const replicationRetry = time.Second
 
-// replication keeps the persistence tables equal on both nodes and tells whether
-// they are. It survives every failure of its link: the pair must work without it.
+// replication keeps the persistence tables and the operator's overrides equal on both
+// nodes and tells whether the tables are. It survives every failure of its link: the pair must work without it.
 type replication struct {
-	tables  []peer.Table
-	log     *slog.Logger
-	synced  func(bool)
-	restart chan struct{} // capacity 1: the configuration changed
+	tables    []peer.Table
+	documents []peer.Document
+	log       *slog.Logger
+	synced    func(bool)
+	restart   chan struct{} // capacity 1: the configuration changed
 
 	mu      sync.Mutex
 	config  lb.Config
@@ -41,6 +43,8 @@ func newReplication(a *Appliance, synced func(bool)) *replication {
 		log: a.log, synced: synced, restart: make(chan struct{}, 1),
 		tables: []peer.Table{{Name: tableL7, Face: stick.Face{Table: a.table}}},
 	}
+	wishes := intent{a.facts.overrides, func() { a.loop.Dirty() }}
+	r.documents = []peer.Document{{Name: documentOverrides, Face: wishes}}
 	if face, ok := a.engine.Plane.(peer.Face); ok {
 		r.tables = append(r.tables, peer.Table{Name: tableL4, Face: face})
 	}
@@ -77,18 +81,18 @@ func (r *replication) run(ctx context.Context) error {
 	return nil
 }
 
-// once replicates until its context ends; without a peer, or with replication off,
-// there is nothing to be in sync with.
+// once replicates until its context ends. Without a peer there is nothing to be in
+// sync with; with replication off there are no tables to be in sync, but the
+// operator's wishes still travel where the link is configured.
 func (r *replication) once(ctx context.Context) {
 	r.mu.Lock()
 	cfg, secret := r.config, r.secret
 	r.mu.Unlock()
-	if !cfg.Cluster.Paired || !cfg.Cluster.Replicate {
-		r.synced(true)
+	r.synced(!gated(cfg))
+	if !cfg.Cluster.Paired || !cfg.Node.Replication.Local.IsValid() || !cfg.Node.Replication.Peer.IsValid() {
 		<-ctx.Done()
 		return
 	}
-	r.synced(false)
 	for ctx.Err() == nil {
 		if err := r.replicate(ctx, cfg, secret); err != nil {
 			r.log.ErrorContext(ctx, "replication cannot work, trying again", "err", err)
@@ -100,12 +104,19 @@ func (r *replication) once(ctx context.Context) {
 	}
 }
 
+// gated reports whether there are tables that can be out of sync.
+func gated(cfg lb.Config) bool { return cfg.Cluster.Paired && cfg.Cluster.Replicate }
+
 func (r *replication) replicate(ctx context.Context, cfg lb.Config, secret []byte) error {
+	tables := r.tables
+	if !gated(cfg) {
+		tables = nil
+	}
 	rep, err := peer.NewReplicator(peer.ReplicatorConfig{
 		Node: cfg.Node.Name, Seat: cfg.Node.Seat,
 		Local: cfg.Node.Replication.Local, Peer: cfg.Node.Replication.Peer,
-		Secret: secret, Logger: r.log,
-	}, r.tables...)
+		Secret: secret, Documents: r.documents, Logger: r.log,
+	}, tables...)
 	if err != nil {
 		return err
 	}
@@ -115,7 +126,7 @@ func (r *replication) replicate(ctx context.Context, cfg lb.Config, secret []byt
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r.watch(ctx, rep)
+		r.watch(ctx, rep, gated(cfg))
 	}()
 	err = rep.Run(ctx)
 	cancel()
@@ -124,14 +135,14 @@ func (r *replication) replicate(ctx context.Context, cfg lb.Config, secret []byt
 }
 
 // watch tells the sentinel whether the tables are in sync.
-func (r *replication) watch(ctx context.Context, rep *peer.Replicator) {
+func (r *replication) watch(ctx context.Context, rep *peer.Replicator, gated bool) {
 	for {
 		select {
 		case <-ctx.Done():
-			r.synced(false)
+			r.synced(!gated)
 			return
 		case <-rep.Changed():
-			r.synced(rep.Status().InSync)
+			r.synced(!gated || rep.Status().InSync)
 		}
 	}
 }
@@ -152,19 +163,21 @@ func (r *replication) lag() time.Duration {
 	return r.current.Status().Lag
 }
 
-// clear carries an operator's clearing to the peer, where it has one.
+// clear carries an operator's clearing to the peer, where it has one. Clear here
+// first: what is still here may be sent again.
 func (r *replication) clear(ctx context.Context, sel dataplane.Selector) error {
 	r.mu.Lock()
-	rep, paired := r.current, r.config.Cluster.Paired && r.config.Cluster.Replicate
+	rep, gated := r.current, gated(r.config)
 	r.mu.Unlock()
-	if rep == nil {
+	if !gated {
 		return nil
 	}
-	reached := rep.Clear(ctx, tableL4, sel)
-	if rep.Clear(ctx, tableL7, sel) && reached || !paired {
-		return nil
+	for _, table := range []string{tableL4, tableL7} {
+		if rep == nil || !rep.Clear(ctx, table, sel) {
+			return errPeerNotReached
+		}
 	}
-	return errPeerNotReached
+	return nil
 }
 
 var errPeerNotReached = errors.New("cleared here, but the peer is not connected: its entries remain")

@@ -16,7 +16,7 @@ var ht1 = lb.RealID{Service: "Harmonic_Traffic", Real: "HT1"}
 
 func TestSurvivesRestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "overrides.json")
-	s, err := Open(path)
+	s, err := Open(path, "lb1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func TestSurvivesRestart(t *testing.T) {
 	if err = s.Set(ht1, want); err != nil {
 		t.Fatal(err)
 	}
-	again, err := Open(path)
+	again, err := Open(path, "lb1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestSurvivesRestart(t *testing.T) {
 }
 
 func TestNothingHalfApplied(t *testing.T) {
-	s, err := Open(filepath.Join(t.TempDir(), "missing", "overrides.json"))
+	s, err := Open(filepath.Join(t.TempDir(), "missing", "overrides.json"), "lb1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,12 +53,15 @@ func TestNothingHalfApplied(t *testing.T) {
 }
 
 func TestBadFile(t *testing.T) {
-	for _, text := range []string{"{", `[{"service":"s","server":"r","state":"sleep"}]`} {
+	for _, text := range []string{
+		"{", `[]`, `{"version":2,"records":[]}`,
+		`{"version":1,"records":[{"service":"s","server":"r","state":"sleep","counter":1,"node":"a"}]}`,
+	} {
 		path := filepath.Join(t.TempDir(), "overrides.json")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "overrides") {
+		if _, err := Open(path, "lb1"); err == nil || !strings.Contains(err.Error(), "overrides") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

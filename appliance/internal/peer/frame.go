@@ -22,6 +22,7 @@ const (
 	frameAck                      // the sequence number is the highest applied
 	frameClear                    // JSON clearing
 	framePing
+	frameDocument // a document's name and one part
 )
 
 const (

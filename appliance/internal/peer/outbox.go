@@ -1,10 +1,12 @@
 package peer
 
 import (
+	"maps"
 	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/vosbed/vosbed/appliance/internal/dataplane"
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
@@ -120,6 +122,23 @@ func (o *outbox) learn(table string, entries []lb.PersistenceEntry, now time.Tim
 	o.rotate(now)
 	for _, e := range entries {
 		o.recent[entryKey{table, e.Service, e.Client}] = known{e.Server, now.Add(-e.Idle)}
+	}
+}
+
+// forget drops what matches a clearing: old changes must not bring entries back, and
+// the peer no longer knows what it knew.
+func (o *outbox) forget(table string, sel dataplane.Selector) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	matches := func(k entryKey, v known) bool {
+		return k.table == table && (sel.Service == "" || sel.Service == k.service) &&
+			(sel.Server == "" || sel.Server == v.server) && (!sel.Client.IsValid() || sel.Client == k.client)
+	}
+	for _, m := range []map[entryKey]known{o.pending, o.recent, o.older} {
+		maps.DeleteFunc(m, matches)
+	}
+	if len(o.pending) == 0 {
+		o.since = time.Time{}
 	}
 }
 

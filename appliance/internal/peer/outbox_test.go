@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/vosbed/vosbed/appliance/internal/dataplane"
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
@@ -38,6 +39,21 @@ func TestOutboxCoalesces(t *testing.T) {
 		}, one("HT1", 9*time.Second)},
 		"echo":  {func(o *outbox) { o.learn("l4", one("HT1", 0), now); o.offer("l4", one("HT1", 0), now) }, nil},
 		"moved": {func(o *outbox) { o.learn("l4", one("HT1", 0), now); o.offer("l4", one("HT2", 0), now) }, one("HT2", 10*time.Second)},
+		"cleared": {func(o *outbox) {
+			o.offer("l4", one("HT1", 0), now)
+			o.forget("l4", dataplane.Selector{Server: "HT1"})
+		}, nil},
+		"back after a clearing": {func(o *outbox) {
+			o.learn("l4", one("HT1", 0), now)
+			o.forget("l4", dataplane.Selector{Service: "traffic"})
+			o.offer("l4", one("HT1", 0), now)
+		}, one("HT1", 10*time.Second)},
+		"another's clearing": {func(o *outbox) {
+			o.offer("l4", one("HT1", 0), now)
+			o.forget("l7", dataplane.Selector{})
+			o.forget("l4", dataplane.Selector{Client: netip.MustParseAddr("10.0.0.2")})
+			o.forget("l4", dataplane.Selector{Server: "HT2"})
+		}, one("HT1", 10*time.Second)},
 		"echo after a generation": {func(o *outbox) {
 			o.learn("l4", one("HT1", 0), now)
 			o.offer("l4", one("HT1", generation), at(generation))

@@ -12,11 +12,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/vosbed/vosbed/appliance/internal/dataplane"
 	"github.com/vosbed/vosbed/appliance/lb"
@@ -29,6 +27,8 @@ const (
 	maxRetry    = 2 * time.Second
 	dialTimeout = time.Second
 	handshake   = 3 * time.Second
+	// troubleEvery bounds what failing connections write into the log.
+	troubleEvery = time.Second
 )
 
 // Face is what a persistence table must offer to be replicated.
@@ -49,7 +49,9 @@ type ReplicatorConfig struct {
 	Seat        lb.Seat
 	Local, Peer netip.AddrPort
 	Secret      []byte
-	Logger      *slog.Logger
+	// Documents are what both nodes share besides tables.
+	Documents []Document
+	Logger    *slog.Logger
 }
 
 // ReplicationStatus is one reading. InSync: the peer's whole table has been applied
@@ -68,6 +70,8 @@ type ReplicationStatus struct {
 type Replicator struct {
 	cfg            ReplicatorConfig
 	tables         []Table
+	documents      []*document
+	news           chan struct{} // capacity 1: a document changed
 	id             *identity
 	out            *outbox
 	sent, received atomic.Uint64
@@ -77,6 +81,7 @@ type Replicator struct {
 	mu      sync.Mutex
 	current *session
 	problem string
+	told    time.Time // when a problem was logged last
 }
 
 // NewReplicator checks the configuration; Run does the work.
@@ -85,7 +90,14 @@ func NewReplicator(cfg ReplicatorConfig, tables ...Table) (*Replicator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Replicator{cfg: cfg, tables: tables, id: id, out: newOutbox(), notify: make(chan struct{}, 1)}, nil
+	r := &Replicator{
+		cfg: cfg, tables: tables, id: id, out: newOutbox(),
+		notify: make(chan struct{}, 1), news: make(chan struct{}, 1),
+	}
+	for _, d := range cfg.Documents {
+		r.documents = append(r.documents, &document{Document: d})
+	}
+	return r, nil
 }
 
 // Run replicates until ctx ends. It returns an error only when it cannot work at
@@ -94,6 +106,9 @@ func (r *Replicator) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, t := range r.tables {
 		g.Go(func() error { return r.watch(ctx, t) })
+	}
+	for _, d := range r.documents {
+		g.Go(func() error { return r.watchDocument(ctx, d) })
 	}
 	if r.cfg.Seat == lb.Primary {
 		g.Go(func() error { return r.listen(ctx) })
@@ -173,71 +188,6 @@ func (r *Replicator) table(name string) (Table, bool) {
 	return r.tables[i], true
 }
 
-// listen is the primary's end. The last connection wins: the earlier one belongs to
-// a peer that has died without a word.
-func (r *Replicator) listen(ctx context.Context) error {
-	lc := net.ListenConfig{Control: freebind}
-	ln, err := lc.Listen(ctx, "tcp", r.cfg.Local.String())
-	if err != nil {
-		return fmt.Errorf("listen for replication on %s: %w", r.cfg.Local, err)
-	}
-	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
-	defer stop()
-	end := func() {}
-	for {
-		conn, err := ln.Accept()
-		if ctx.Err() != nil {
-			end()
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("accept a replication connection: %w", err)
-		}
-		if !r.fromPeer(conn) {
-			_ = conn.Close()
-			continue
-		}
-		tlsConn := tls.Server(conn, r.id.config())
-		if err := r.shake(ctx, tlsConn); err != nil {
-			continue
-		}
-		end()
-		end = r.background(ctx, tlsConn)
-	}
-}
-
-// background serves a connection; the function it returns ends it and waits.
-func (r *Replicator) background(ctx context.Context, conn net.Conn) func() {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.serve(ctx, conn)
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
-}
-
-func (r *Replicator) fromPeer(conn net.Conn) bool {
-	a, ok := conn.RemoteAddr().(*net.TCPAddr)
-	return ok && a.AddrPort().Addr().Unmap() == r.cfg.Peer.Addr().Unmap()
-}
-
-// freebind lets the listener start before its address has arrived.
-func freebind(network, _ string, c syscall.RawConn) error {
-	level, name := unix.SOL_IP, unix.IP_FREEBIND
-	if network == "tcp6" {
-		level, name = unix.SOL_IPV6, unix.IPV6_FREEBIND
-	}
-	var err error
-	if cerr := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, name, 1) }); cerr != nil {
-		return cerr
-	}
-	return err
-}
-
 // dial is the secondary's end.
 func (r *Replicator) dial(ctx context.Context) error {
 	delay := firstRetry
@@ -270,17 +220,6 @@ func (r *Replicator) attempt(ctx context.Context) {
 	}
 }
 
-// shake makes sure of the other end before anything else is said.
-func (r *Replicator) shake(ctx context.Context, conn *tls.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, handshake)
-	defer cancel()
-	if err := conn.HandshakeContext(ctx); err != nil {
-		r.trouble(fmt.Errorf("replication handshake with %s: %w", conn.RemoteAddr(), err))
-		return errors.Join(err, conn.Close())
-	}
-	return nil
-}
-
 // serve runs one session to its end.
 func (r *Replicator) serve(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
@@ -303,15 +242,20 @@ func (r *Replicator) set(s *session, problem string) {
 	r.changed()
 }
 
-// trouble remembers why there is no connection and logs each reason once in a row.
+// trouble remembers why there is no connection and logs each reason once in a row,
+// and not more than one in troubleEvery: strangers can cause some.
 func (r *Replicator) trouble(err error) {
 	r.mu.Lock()
 	news := err != nil && r.problem != err.Error()
+	tell := news && time.Since(r.told) >= troubleEvery
 	if news {
 		r.problem = err.Error()
 	}
+	if tell {
+		r.told = time.Now()
+	}
 	r.mu.Unlock()
-	if news {
+	if tell {
 		r.cfg.Logger.Warn("replication", "err", err)
 	}
 }

@@ -89,6 +89,10 @@ func (s *session) write(ctx context.Context) error {
 	if err := s.sendJSON(frameHello, h); err != nil {
 		return err
 	}
+	// Before the tables: who is in sync knows the operator's wishes too.
+	if err := s.sendDocuments(true); err != nil {
+		return err
+	}
 	if err := s.snapshot(ctx); err != nil {
 		return err
 	}
@@ -129,7 +133,10 @@ func (s *session) stream(ctx context.Context) error {
 		case <-s.wake:
 			err = s.sendAck()
 		case c := <-s.clears:
+			s.r.out.forget(c.Table, c.Sel)
 			err = s.sendJSON(frameClear, c)
+		case <-s.r.news:
+			err = s.sendDocuments(false)
 		case <-alive.C:
 			err = s.send(framePing, time.Time{}, nil)
 		case <-s.r.out.notify:
@@ -249,6 +256,8 @@ func (s *session) handle(ctx context.Context, f frame) error {
 		return nil
 	case frameClear:
 		return s.clear(ctx, f.body)
+	case frameDocument:
+		return s.document(ctx, f.body)
 	case framePing:
 		return nil
 	}
@@ -296,6 +305,7 @@ func (s *session) clear(ctx context.Context, body []byte) error {
 	if _, err := t.Face.Clear(ctx, c.Sel); err != nil {
 		return fmt.Errorf("clear entries of table %s for the peer: %w", c.Table, err)
 	}
+	s.r.out.forget(c.Table, c.Sel)
 	return nil
 }
 
