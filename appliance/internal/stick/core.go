@@ -125,18 +125,24 @@ func (c *core) link(e *entry) {
 	e.after(at)
 }
 
-// linkOld puts e into the ring looking from hint towards the front, or from the
-// back without a hint. Ascending imports hand in the entry before, so that one
-// import walks the ring once.
-func (c *core) linkOld(e, hint *entry) {
-	at := c.head.prev
+// linkMerged puts e into the ring, looking from hint (the entry merged before it,
+// nil = the oldest) towards the front and from the front towards hint in step: one
+// ascending import walks the ring once, and a small batch of fresh entries does not
+// walk over a large table.
+func (c *core) linkMerged(e, hint *entry) {
+	old := c.head.prev
 	if hint != nil && hint.next != nil {
-		at = hint
+		old = hint
 	}
-	for at != &c.head && !at.used.After(e.used) {
-		at = at.prev
+	young := &c.head
+	for old != &c.head && !old.used.After(e.used) && young.next != &c.head && young.next.used.After(e.used) {
+		old, young = old.prev, young.next
 	}
-	e.after(at)
+	if old == &c.head || old.used.After(e.used) {
+		e.after(old)
+		return
+	}
+	e.after(young)
 }
 
 func (e *entry) after(at *entry) {

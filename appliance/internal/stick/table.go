@@ -41,9 +41,11 @@ type Stats struct {
 }
 
 // Table ties clients to real servers; safe for concurrent use. One mutex guards it:
-// a reservation holds it for less than a microsecond even when
-// all processors reserve at once (BenchmarkReserveParallel), a hundredth of what
-// the connection costs that it is for.
+// a reservation costs about a microsecond, 0.7 µs alone and 1.2 µs with two busy
+// processors in it at once, little against the system calls of the connection that
+// it is for. Measure it with
+//
+//	go test -run '^$' -bench Reserve -cpu 1,2,4 ./appliance/internal/stick
 type Table struct {
 	mu sync.Mutex
 	c  *core
@@ -173,19 +175,32 @@ func (t *Table) Export(now time.Time) []lb.PersistenceEntry {
 // wins, the present one on a tie. Expired entries are skipped; an entry older than
 // everything in a full table is not let in. It returns how many were taken.
 func (t *Table) Import(now time.Time, entries []lb.PersistenceEntry) int {
-	sorted := slices.Clone(entries)
-	slices.SortStableFunc(sorted, func(a, b lb.PersistenceEntry) int { return cmp.Compare(b.Idle, a.Idle) })
+	order := oldestFirst(entries)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := 0
 	var hint *entry
-	for _, in := range sorted {
-		if e := t.c.merge(now, in, hint); e != nil {
+	for _, i := range order {
+		if e := t.c.merge(now, entries[i], hint); e != nil {
 			hint = e
 			n++
 		}
 	}
 	return n
+}
+
+// oldestFirst returns the order in which to merge. Indices are sorted, not entries,
+// and not with a stable sort, which is O(n log² n) and at its worst on the order that
+// Export has: the index as second key does the same for the price of a look.
+func oldestFirst(entries []lb.PersistenceEntry) []int32 {
+	order := make([]int32, len(entries))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(entries[b].Idle, entries[a].Idle), cmp.Compare(a, b))
+	})
+	return order
 }
 
 // merge takes one entry in and returns it, or nil when it was not taken. hint is
@@ -205,7 +220,7 @@ func (c *core) merge(now time.Time, in lb.PersistenceEntry, hint *entry) *entry 
 	}
 	e := c.take(k)
 	e.server, e.used = in.Server, used
-	c.linkOld(e, hint)
+	c.linkMerged(e, hint)
 	c.tell(e, now)
 	return e
 }

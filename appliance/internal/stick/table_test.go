@@ -1,8 +1,11 @@
 package stick
 
 import (
+	stdcmp "cmp"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -231,12 +234,61 @@ func BenchmarkReserveParallel(b *testing.B) {
 	})
 }
 
+// BenchmarkImport100k is what a node does with its peer's whole table, newest first
+// as Export lists it, and in no order.
 func BenchmarkImport100k(b *testing.B) {
-	in := make([]lb.PersistenceEntry, 100_000)
-	for i := range in {
-		in[i] = lb.PersistenceEntry{Service: "VIP1", Client: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), Server: "s1", Idle: time.Duration(i) * time.Millisecond}
+	for _, order := range []string{"as exported", "shuffled"} {
+		b.Run(order, func(b *testing.B) {
+			in := aged(100_000)
+			if order == "shuffled" {
+				rand.New(rand.NewPCG(1, 2)).Shuffle(len(in), func(i, j int) { in[i], in[j] = in[j], in[i] })
+			}
+			for b.Loop() {
+				New(Options{}).Import(epoch, in)
+			}
+		})
 	}
-	for b.Loop() {
-		New(Options{}).Import(epoch, in)
+}
+
+// BenchmarkImportFresh is what replication does every 50 ms: a few fresh entries into
+// a large table.
+func BenchmarkImportFresh(b *testing.B) {
+	table := New(Options{})
+	table.Import(epoch, aged(500_000))
+	fresh := aged(100)
+	b.ResetTimer()
+	for i := 0; b.Loop(); i++ {
+		table.Import(epoch.Add(time.Duration(i)*time.Microsecond), fresh)
+	}
+}
+
+// aged are entries of n clients, each a millisecond older than the one before.
+func aged(n int) []lb.PersistenceEntry {
+	out := make([]lb.PersistenceEntry, n)
+	for i := range out {
+		out[i] = lb.PersistenceEntry{Service: "VIP1", Client: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), Server: "s1", Idle: time.Duration(i) * time.Millisecond}
+	}
+	return out
+}
+
+// TestImportKeepsTheRingSorted merges at the front, at the back and in the middle.
+func TestImportKeepsTheRingSorted(t *testing.T) {
+	table := New(Options{Timeout: time.Hour})
+	table.Import(epoch, aged(1000))
+	middle := []lb.PersistenceEntry{
+		{Service: "VIP1", Client: ip(60_000), Server: "s2"},
+		{Service: "VIP1", Client: ip(60_001), Server: "s2", Idle: 2 * time.Second},
+		{Service: "VIP1", Client: ip(60_002), Server: "s2", Idle: 500*time.Millisecond + 1},
+		{Service: "VIP1", Client: ip(60_003), Server: "s2", Idle: 10 * time.Millisecond},
+	}
+	if n := table.Import(epoch, middle); n != len(middle) {
+		t.Errorf("took %d, want %d", n, len(middle))
+	}
+	got := table.Export(epoch)
+	if len(got) != 1004 {
+		t.Errorf("%d entries, want 1004", len(got))
+	}
+	if !slices.IsSortedFunc(got, func(a, b lb.PersistenceEntry) int { return stdcmp.Compare(a.Idle, b.Idle) }) {
+		t.Error("the ring is not in the order of last use")
 	}
 }
