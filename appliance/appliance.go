@@ -30,6 +30,7 @@ type Appliance struct {
 	table  *stick.Table
 	proxy  *proxy.Proxy
 	health *health.Engine
+	blind  *blindness
 	pair   *pair
 	loop   *reconcile.Loop
 
@@ -64,9 +65,10 @@ func New(opts Options) (*Appliance, error) {
 	if err != nil {
 		return nil, err
 	}
+	blind := &blindness{}
 	a := &Appliance{
-		opts: opts, log: opts.Logger, engine: eng, table: stick.New(stick.Options{}),
-		health: health.New(health.Options{Logger: opts.Logger}),
+		opts: opts, log: opts.Logger, engine: eng, table: stick.New(stick.Options{}), blind: blind,
+		health: health.New(health.Options{Logger: opts.Logger, Blind: blind.now}),
 		ready:  make(chan struct{}), changed: make(chan struct{}, 1),
 	}
 	a.proxy = proxy.New(proxy.Options{Logger: opts.Logger, Table: a.table})

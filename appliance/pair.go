@@ -28,6 +28,7 @@ const (
 type pair struct {
 	handle   *sentinel.Handle
 	repl     *replication
+	blind    *blindness
 	leaseDir string
 	publish  func()
 	log      *slog.Logger
@@ -42,7 +43,7 @@ type pair struct {
 func newPair(a *Appliance, cfg lb.Config) (*pair, error) {
 	p := &pair{
 		handle:   sentinel.New(sentinel.Options{Logger: a.log}),
-		leaseDir: a.opts.BPFFS, publish: a.publish, log: a.log,
+		leaseDir: a.opts.BPFFS, publish: a.publish, log: a.log, blind: a.blind,
 	}
 	if a.opts.Dataplane == "memory" {
 		p.leaseDir = "" // the model has no lease in the kernel
@@ -140,7 +141,8 @@ func (p *pair) watch(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-p.handle.States():
+		case s := <-p.handle.States():
+			p.blind.observe(s.Pings, time.Now())
 			p.publish()
 		}
 	}

@@ -44,6 +44,11 @@ type Options struct {
 	// Ping sends one ICMP echo and returns when its reply has come; nil = a raw
 	// socket.
 	Ping func(ctx context.Context, addr netip.Addr) error
+	// Blind tells since when this node cannot see the service network at all (its
+	// ping nodes are silent), if so; nil = it always can. Failures of a blind node
+	// say nothing about servers and do not count, unless some server has answered
+	// meanwhile: then only the ping nodes are gone.
+	Blind func() (since time.Time, blind bool)
 	// Concurrency bounds the checks in flight; 0 = 512.
 	Concurrency int
 }
@@ -56,8 +61,11 @@ type Engine struct {
 	wake    chan struct{}
 	changes chan struct{}
 
+	seesNot func() (since time.Time, blind bool)
+
 	mu      sync.Mutex
 	watches map[lb.RealID]*watch
+	lastOK  time.Time // of any server
 }
 
 // watch is one probe with its state. The probe never changes; a changed probe is
@@ -83,6 +91,7 @@ func New(o Options) *Engine {
 		wake:    make(chan struct{}, 1),
 		changes: make(chan struct{}, 1),
 		watches: make(map[lb.RealID]*watch),
+		seesNot: o.Blind,
 	}
 }
 
@@ -261,7 +270,10 @@ func (e *Engine) record(w *watch, v lb.Verdict) time.Duration {
 	e.mu.Lock()
 	c := w.probe.Check
 	before := w.health
-	flipped := w.state.observe(v.OK, c.Fall, c.Rise)
+	if v.OK {
+		e.lastOK = v.At
+	}
+	flipped := (v.OK || !e.blind()) && w.state.observe(v.OK, c.Fall, c.Rise)
 	if flipped {
 		w.health.Up, w.health.Since = w.state.up, time.Now()
 	}
@@ -283,6 +295,16 @@ func (e *Engine) record(w *watch, v lb.Verdict) time.Duration {
 		poke(e.changes)
 	}
 	return period
+}
+
+// blind reports whether a failure says nothing about the server. It is called with
+// the lock held.
+func (e *Engine) blind() bool {
+	if e.seesNot == nil {
+		return false
+	}
+	since, blind := e.seesNot()
+	return blind && !e.lastOK.After(since)
 }
 
 // appendVerdict returns a new slice, as the old one may be in a snapshot.
