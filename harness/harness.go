@@ -183,8 +183,23 @@ func (r *run) build(epoch time.Duration) error {
 func (r *run) describe() observe.Run {
 	return observe.Run{
 		Scenario: r.scn.Name, Started: time.Now(), Seed: r.opt.Seed, Kernel: kernel(),
-		CPUs: runtime.NumCPU(), Version: buildinfo.Get().String(),
+		CPUs: runtime.NumCPU(), Version: buildinfo.Get().String(), Servers: servers(r.plan),
 	}
+}
+
+// servers lists the real servers by the ids in their markers.
+func servers(p *topo.Plan) []observe.Server {
+	var out []observe.Server
+	for _, m := range p.OfKind(topo.KindSimVOS) {
+		s := observe.Server{ID: uint16(m.ID), Name: m.Name}
+		for _, port := range m.Ports {
+			for _, a := range port.Addrs {
+				s.Addresses = append(s.Addresses, a.Addr().String())
+			}
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 func kernel() string {

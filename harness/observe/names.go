@@ -3,14 +3,20 @@ package observe
 // Names that the loads and the verdict agree on.
 const (
 	// MetricClientServer is a Sample emitted when the server that answers a
-	// client changes: labels client and service, value the server's id.
+	// client changes: labels client, service and vip, value the server's id.
+	// LabelLast is when the server before answered last, in milliseconds on
+	// the run's clock; it is missing when there was none.
 	MetricClientServer = "client_server"
+	LabelLast          = "last_ms"
 	// MetricPacerLate is how late the probe's sender was in one second (p99,
 	// microseconds); MetricSteal the share of CPU time stolen in it (percent).
 	MetricPacerLate = "pacer_late_us"
 	MetricSteal     = "steal_pct"
 	// MetricStealRatio is the lab's own sample of the same, between 0 and 1.
 	MetricStealRatio = "steal_ratio"
+	// MetricTimerLate is how late a timer of 10 ms was at worst in one second
+	// (milliseconds), as the lab saw it.
+	MetricTimerLate = "lab_timer_late_ms"
 	// MetricStaleFrames counts probe packets that the old node's MAC carried
 	// after takeover; the harness takes it from the capture.
 	MetricStaleFrames = "stale_frames"

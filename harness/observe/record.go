@@ -45,6 +45,15 @@ type Run struct {
 	Kernel   string    `json:"kernel"`
 	CPUs     int       `json:"cpus"`
 	Version  string    `json:"version"`
+	// Servers are the real servers of the lab, by the ids in their markers.
+	Servers []Server `json:"servers,omitempty"`
+}
+
+// Server tells which server of the appliances' status a marker's id means.
+type Server struct {
+	ID        uint16   `json:"id"`
+	Name      string   `json:"name"` // of its node
+	Addresses []string `json:"addresses,omitempty"`
 }
 
 // Span marks a step. End is false at its beginning.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/vosbed/vosbed/harness/observe"
 )
@@ -24,7 +25,7 @@ func runClients(ctx context.Context, a *agent) error {
 	if err != nil {
 		return err
 	}
-	c := &crowd{agent: a, services: services, at: make(map[string]uint16), work: make(chan job, workers)}
+	c := &crowd{agent: a, services: services, at: make(map[string]*place), work: make(chan job, workers)}
 	return c.run(ctx)
 }
 
@@ -42,8 +43,16 @@ type crowd struct {
 	late     atomic.Int64 // attempts dropped because all workers were busy
 
 	mu    sync.Mutex
-	at    map[string]uint16 // client and service: server that answered last
+	at    map[string]*place // by client
 	moves int
+}
+
+// place is where a client was answered last, whichever the service.
+type place struct {
+	server uint16
+	// began is when that attempt began, last when the server answered last.
+	began, last time.Duration
+	services    map[service]bool // answered at least once
 }
 
 func (c *crowd) run(ctx context.Context) error {
@@ -92,6 +101,7 @@ func (c *crowd) serve(ctx context.Context) {
 		if ctx.Err() != nil {
 			continue
 		}
+		began := c.now()
 		id, err := c.ask(ctx, j.service, j.client)
 		switch {
 		case err != nil && ctx.Err() != nil: // cut short by the end of the load
@@ -99,25 +109,38 @@ func (c *crowd) serve(ctx context.Context) {
 			c.add("failed", 1)
 		default:
 			c.add("answered", 1)
-			c.answered(j, id)
+			c.answered(j, id, began)
 		}
 	}
 }
 
-func (c *crowd) answered(j job, id uint16) {
+// answered notes an answer to an attempt that began then, and emits the first of
+// each service and every change of the server. Attempts of one client overlap: an
+// answer to one that began before the last one known says nothing new.
+func (c *crowd) answered(j job, id uint16, began time.Duration) {
 	if id == 0 {
 		return
 	}
-	k := j.client + " " + j.service.String()
+	now := c.now()
 	c.mu.Lock()
-	before := c.at[k]
-	c.at[k] = id
-	if before != 0 && before != id {
-		c.moves++
+	p := c.at[j.client]
+	if p == nil {
+		p = &place{services: make(map[service]bool)}
+		c.at[j.client] = p
+	}
+	n := served{client: j.client, service: j.service.String(), server: id, last: p.last}
+	stale := began < p.began && p.server != id
+	news := !stale && (p.server != id || !p.services[j.service])
+	if !stale {
+		if p.server != 0 && p.server != id {
+			c.moves++
+		}
+		p.server, p.began, p.last = id, max(p.began, began), now
+		p.services[j.service] = true
 	}
 	c.mu.Unlock()
-	if before != id {
-		c.sampleAt(c.now(), clientServer(j.client, j.service.String(), id))
+	if news {
+		c.answeredBy(now, n)
 	}
 }
 
@@ -217,7 +240,7 @@ func (a *agent) verify(ctx context.Context, s service, client string) {
 		a.emit(observe.KindEvent, observe.Note{Text: fmt.Sprintf("%s of %s is not reachable: %v", s, a.target.addr.Addr(), failed)})
 	}
 	if id != 0 {
-		a.sampleAt(a.now(), clientServer(client, s.String(), id))
+		a.answeredBy(a.now(), served{client: client, service: s.String(), server: id})
 	}
 	a.sample("reachable", up, "", map[string]string{"service": s.String()})
 }

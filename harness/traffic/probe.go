@@ -115,8 +115,8 @@ func (p *probe) arrive(f *probeFlow, frame []byte, at int64) {
 	p.window.received++
 	p.window.latency(at - r.Request.Sent)
 	p.window.servers[r.Marker.Server]++
-	f.last = max(f.last, at)
 	p.answered(f, r.Marker.Server, at)
+	f.last = max(f.last, at)
 }
 
 // hole looks at the silence that this reply ends.
@@ -139,8 +139,12 @@ func (p *probe) answered(f *probeFlow, server uint16, at int64) {
 	if f.server == server {
 		return
 	}
+	n := served{client: f.client, service: "udp", server: server}
+	if f.server != 0 {
+		n.last = p.rel(f.last)
+	}
 	f.server = server
-	p.sampleAt(p.rel(at), clientServer(f.client, "udp", server))
+	p.answeredBy(p.rel(at), n)
 }
 
 // rel is a time of CLOCK_MONOTONIC on the run's clock.

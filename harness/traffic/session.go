@@ -160,7 +160,8 @@ func (w *watcher) end() {
 func (w *watcher) arrived(bytes int, m *control.Marker, lost int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	changed := m != nil && m.Server != w.server
+	before := w.server
+	changed := m != nil && m.Server != before
 	if m != nil {
 		w.server = m.Server
 	}
@@ -172,6 +173,7 @@ func (w *watcher) arrived(bytes int, m *control.Marker, lost int) {
 	}
 	w.watchdog.Reset(w.s.timeout(sessionDead))
 	now := w.s.now()
+	last := w.last
 	w.silence(now)
 	w.frames++
 	w.bytes += int64(bytes)
@@ -181,7 +183,11 @@ func (w *watcher) arrived(bytes int, m *control.Marker, lost int) {
 	w.s.add("bytes", float64(bytes))
 	w.s.add("lost", float64(lost))
 	if changed {
-		w.s.sampleAt(now, clientServer(w.client, w.s.name, w.server))
+		n := served{client: w.client, service: w.s.name, server: w.server}
+		if before != 0 {
+			n.last = last
+		}
+		w.s.answeredBy(now, n)
 	}
 }
 

@@ -58,9 +58,10 @@ type Result struct {
 
 // Judge holds the expectations against the history.
 func Judge(expect []scenario.Expectation, history []observe.Record) Result {
-	r := Result{Metrics: Compute(history), Expectations: make([]Judged, 0, len(expect))}
+	metrics, facts := compute(history)
+	r := Result{Metrics: metrics, Expectations: make([]Judged, 0, len(expect))}
 	r.describe(history)
-	j := judge{metrics: r.Metrics, history: history, status: statuses(history)}
+	j := judge{metrics: r.Metrics, history: history, status: statuses(history), flaps: facts.flaps}
 	for _, e := range expect {
 		r.Expectations = append(r.Expectations, j.one(e))
 	}
@@ -138,6 +139,7 @@ type judge struct {
 	metrics Metrics
 	history []observe.Record
 	status  []state
+	flaps   []time.Duration // false downs that the machine caused
 }
 
 // one judges one expectation.
@@ -179,7 +181,11 @@ func (j *judge) metric(e scenario.Expectation) Judged {
 	}
 	out := within(e, ref, s)
 	out.Limit = limit
-	if why := j.noisy(e); why != "" {
+	why := j.noisy(e)
+	if why == "" && e.Floor != "" && out.Verdict == Fail {
+		why = j.flapped(out.Records)
+	}
+	if why != "" {
 		out.Verdict = Inconclusive
 		out.Evidence += "; " + why
 	}
@@ -250,6 +256,28 @@ func (j *judge) noisy(e scenario.Expectation) string {
 		return fmt.Sprintf("the noise floor %s is %s, above a fifth of the limit (%s)", e.Floor, number(v), number(bound))
 	}
 	return j.disturbed(bound)
+}
+
+// Reach of a false down: what is measured that long before and after it may be
+// its doing.
+const (
+	flapBefore = time.Second
+	flapAfter  = 5 * time.Second
+)
+
+// flapped says why a value that is not within its limit proves nothing, empty if
+// it does: the machine was so late that a health check took a server out shortly
+// before the record that decided.
+func (j *judge) flapped(records []int) string {
+	for _, n := range records {
+		t := j.history[n-1].T
+		for _, at := range j.flaps {
+			if t >= at-flapBefore && t <= at+flapAfter {
+				return fmt.Sprintf("at %s a health check took a server out that no fault had hit, when the machine's timers were more than %d ms late", clock(at), noisyTimer)
+			}
+		}
+	}
+	return ""
 }
 
 // disturbed checks the pacer and the CPU; bound is in milliseconds.

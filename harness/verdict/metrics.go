@@ -148,6 +148,11 @@ func nestKey(k string, labels map[string]string) string {
 // faults: outages, stalls and survival per kind of fault, the noise floor,
 // persistence, ratios of pairs and ownership.
 func Compute(history []observe.Record) Metrics {
+	m, _ := compute(history)
+	return m
+}
+
+func compute(history []observe.Record) (Metrics, *facts) {
 	m := newMetrics()
 	h := index(history)
 	h.samples(m)
@@ -156,9 +161,10 @@ func Compute(history []observe.Record) Metrics {
 	h.stalls(m)
 	h.survival(m)
 	h.persistence(m)
+	h.falseDowns(m)
 	h.ownership(m)
 	pairs(m)
-	return m
+	return m, h
 }
 
 // facts is a history, decoded and sorted by time once.
@@ -169,7 +175,11 @@ type facts struct {
 	series  []timed[observe.Series]
 	sample  []timed[observe.Sample]
 	frames  []timed[observe.Frame]
+	spells  []spell
+	servers map[uint16]observe.Server // by id
 	end     time.Duration
+	// flaps are the false downs that the machine caused.
+	flaps []time.Duration
 	// bad are the indices of records whose value cannot be read.
 	bad []int
 }
@@ -195,9 +205,9 @@ type window struct {
 }
 
 func index(history []observe.Record) *facts {
-	h := &facts{history: history}
-	var heals []timed[observe.Fault]
-	var faults []timed[observe.Fault]
+	h := &facts{history: history, servers: make(map[uint16]observe.Server)}
+	var heals, faults []timed[observe.Fault]
+	var statuses []timed[shownStatus]
 	for i, r := range history {
 		h.end = max(h.end, r.T)
 		switch r.Kind {
@@ -213,7 +223,13 @@ func index(history []observe.Record) *facts {
 			h.sample = collect(h, h.sample, i)
 		case observe.KindFrame:
 			h.frames = collect(h, h.frames, i)
-		case observe.KindRun, observe.KindStep, observe.KindEvent, observe.KindStatus, observe.KindBroken:
+		case observe.KindStatus:
+			statuses = collect(h, statuses, i)
+		case observe.KindRun:
+			if run, err := observe.Decode[observe.Run](r); err == nil {
+				h.learn(run)
+			}
+		case observe.KindStep, observe.KindEvent, observe.KindBroken:
 		}
 	}
 	sortTimed(h.series)
@@ -221,7 +237,10 @@ func index(history []observe.Record) *facts {
 	sortTimed(h.frames)
 	sortTimed(faults)
 	sortTimed(heals)
+	sortTimed(statuses)
+	h.spells = spells(statuses)
 	h.faults = windows(faults, heals, h.end)
+	h.learnFromFaults()
 	return h
 }
 

@@ -257,59 +257,6 @@ func TestOverall(t *testing.T) {
 	}
 }
 
-func TestPersistence(t *testing.T) {
-	cs := func(s *story, at time.Duration, client, service string, server float64) {
-		s.sample(at, observe.MetricClientServer, server, "client", client, "service", service)
-	}
-	base := func() *story {
-		s := tell(t)
-		for _, c := range []string{"c1", "c2", "c3"} {
-			cs(s, 1*time.Second, c, "udp", 1)
-			cs(s, 1*time.Second, c, "tcp", 1)
-		}
-		cs(s, 1*time.Second, "c4", "tcp", 2)
-		return s
-	}
-	failed := func(s *story) *story {
-		return s.add(2*time.Second, observe.KindFault, "kill-ht1", observe.Fault{Kind: "kill", Target: "ht1", Server: 1})
-	}
-	tests := []struct {
-		name    string
-		story   func() *story
-		ratio   float64
-		excused float64
-	}{
-		{"all stay", base, 1, 0},
-		{"one moves for no reason", func() *story { s := base(); cs(s, 3*time.Second, "c1", "udp", 2); return s }, 0.75, 0},
-		{"media apart from control", func() *story { s := base(); cs(s, 1100*ms, "c4", "udp", 1); return s }, 0.75, 0},
-		{"its server failed", func() *story {
-			s := failed(base())
-			for _, c := range []string{"c1", "c2", "c3"} {
-				cs(s, 3*time.Second, c, "udp", 2)
-				cs(s, 3100*ms, c, "tcp", 2)
-			}
-			return s
-		}, 1, 3},
-		{"moved although its server stayed up", func() *story { s := failed(base()); cs(s, 3*time.Second, "c4", "tcp", 3); return s }, 0.75, 0},
-		{"excused once, not twice", func() *story {
-			s := failed(base())
-			cs(s, 3*time.Second, "c1", "udp", 2)
-			cs(s, 4*time.Second, "c1", "udp", 3)
-			return s
-		}, 0.75, 0},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			m := verdict.Compute(tt.story().rs)
-			ratio, _ := m.Find(verdict.Ref{Metric: "persistence_ratio"})
-			excused, _ := m.Find(verdict.Ref{Metric: "persistence_excused"})
-			if ratio.Median != tt.ratio || excused.Median != tt.excused {
-				t.Errorf("ratio %v excused %v, want %v and %v", ratio.Median, excused.Median, tt.ratio, tt.excused)
-			}
-		})
-	}
-}
-
 func TestDerivedMetricsAndResultJSON(t *testing.T) {
 	s := tell(t).probe(20*time.Second, 2).
 		add(900*ms, observe.KindFrame, "", observe.Frame{VIP: "v", Node: "lb1"}).
