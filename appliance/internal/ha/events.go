@@ -68,6 +68,9 @@ type State struct {
 	// travel, never clocks: the receiver subtracts it from its own time of arrival.
 	PingAge time.Duration
 	Intent  Intent
+	// Dead is the sender's own dead time: its lease is shorter, so nobody may call it
+	// dead sooner, whatever his own timers say.
+	Dead time.Duration
 }
 
 // Event is something that happened to a node.
@@ -82,6 +85,8 @@ type (
 	Tick struct{}
 	// Heartbeat is an authentic, fresh state of the peer that arrived by Path. Old
 	// means that a later one came by another path: only the path's life counts.
+	//
+	// An Old one proves nothing about the peer: it may have been held back.
 	Heartbeat struct {
 		Path int
 		Peer State
@@ -100,6 +105,9 @@ type (
 	TakeOver struct{}
 	// Release is the operator's command to hand the addresses to the peer.
 	Release struct{}
+	// Slept says that the clock stood still for a while (the machine was suspended), so
+	// that nothing known is as fresh as it looks.
+	Slept struct{}
 	// MainStalled says that the main daemon makes no progress.
 	MainStalled struct{}
 	// MainAlive says that it does again.
@@ -114,6 +122,7 @@ func (ServiceLink) event() {}
 func (Synced) event()      {}
 func (TakeOver) event()    {}
 func (Release) event()     {}
+func (Slept) event()       {}
 func (MainStalled) event() {}
 func (MainAlive) event()   {}
 

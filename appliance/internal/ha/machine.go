@@ -30,6 +30,10 @@ type Machine struct {
 	lastBeat time.Duration
 	nextBeat time.Duration
 	deadline time.Duration // of the lease, as last granted
+	// former are the timers before the latest change of them: until formerUntil the
+	// shorter ones hold, since the peer may not know the new ones yet.
+	former      lb.HATimers
+	formerUntil time.Duration
 
 	// lookFrom is the earliest time from which silence counts, lookUntil the time
 	// before which nothing is taken. A node that is starting takes all the same when
@@ -42,7 +46,8 @@ type Machine struct {
 	heard     bool
 	peerSince time.Duration // alive without a break since
 	wasAlive  bool
-	letGo     bool // the peer was the owner and is no longer
+	letGo     bool          // the peer was the owner and is no longer
+	lastFresh time.Duration // when the peer was last heard with something new
 	paths     []time.Duration
 	vacant    time.Duration // both passive since, or never
 
@@ -74,7 +79,7 @@ const never = time.Duration(-1 << 62)
 // New returns a machine that waits for Start. The service link counts as up until
 // an event says otherwise.
 func New(cfg Config) *Machine {
-	m := &Machine{link: true, vacant: never, peer: State{PingAge: NoPing}}
+	m := &Machine{link: true, vacant: never, lastFresh: never, peer: State{PingAge: NoPing}}
 	for i := range m.pingOuts {
 		m.pingOuts[i] = never
 	}
@@ -107,7 +112,8 @@ func (m *Machine) Step(e Event, now time.Duration) []Action {
 		return m.out
 	}
 	m.lastStep = now
-	m.wakeUp(now)
+	_, slept := e.(Slept)
+	m.wakeUp(slept, now)
 	m.note(e, now)
 	m.judge(now)
 	m.beat(now)
@@ -120,9 +126,15 @@ func (m *Machine) Step(e Event, now time.Duration) []Action {
 func (m *Machine) Reconfigure(cfg Config, now time.Duration) []Action {
 	m.out = m.out[:0]
 	wasPaired := m.cfg.Paired
+	if m.started {
+		// This may be the first word after a freeze.
+		m.wakeUp(false, now)
+		m.retime(cfg.Timers, now)
+	}
 	if !slices.Equal(cfg.Paths, m.cfg.Paths) || !slices.Equal(cfg.Pings, m.cfg.Pings) {
 		m.adopt(cfg)
-		m.look(now, cfg.Timers.Dead)
+		m.look(now, max(m.dead(), cfg.Timers.Dead))
+		m.lastFresh = never
 		for i := range m.pings { // they have Dead to answer
 			m.pings[i] = pingView{last: now, up: true}
 		}
@@ -138,11 +150,41 @@ func (m *Machine) Reconfigure(cfg Config, now time.Duration) []Action {
 	case cfg.Paired && !wasPaired:
 		m.setRole(lb.Active, now, "a peer was configured: this node stays the owner")
 		m.look(now, cfg.Timers.Init)
+		m.lastBeat = now
 	}
-	m.lastStep, m.lastBeat, m.nextBeat = now, now, now
+	m.lastStep, m.nextBeat = now, now
 	m.judge(now)
 	m.beat(now)
 	return m.finish(now)
+}
+
+// retime prepares a change of timers, which the peer learns by the next heartbeats.
+// A lease that becomes shorter does so before the shorter dead time is told; one
+// that becomes longer waits until the longer one has been told at the old pace.
+func (m *Machine) retime(next lb.HATimers, now time.Duration) {
+	if next == m.cfg.Timers || !m.cfg.Paired {
+		return
+	}
+	if m.role == lb.Active && next.Lease < m.cfg.Timers.Lease && m.cfg.Lease {
+		m.deadline = min(m.deadline, now+next.Lease)
+		m.out = append(m.out, Action{Do: RenewLease, Deadline: m.deadline})
+	}
+	m.former, m.formerUntil = m.cfg.Timers, now+m.cfg.Timers.Dead
+}
+
+// period and lease are those in force at a time.
+func (m *Machine) period(now time.Duration) time.Duration {
+	if now < m.formerUntil {
+		return min(m.former.Heartbeat, m.cfg.Timers.Heartbeat)
+	}
+	return m.cfg.Timers.Heartbeat
+}
+
+func (m *Machine) lease(now time.Duration) time.Duration {
+	if now < m.formerUntil {
+		return min(m.former.Lease, m.cfg.Timers.Lease)
+	}
+	return m.cfg.Timers.Lease
 }
 
 // Wake is the next time at which time itself changes something.
@@ -157,7 +199,7 @@ func (m *Machine) Wake() time.Duration {
 		}
 	}
 	for _, p := range m.pings {
-		if at := p.last + m.cfg.Timers.Dead; p.up && at > m.lastStep && at < w {
+		if at := p.last + m.pingPatience(m.lastStep); p.up && at > m.lastStep && at < w {
 			w = at
 		}
 	}
@@ -198,12 +240,13 @@ func (m *Machine) standAlone(now time.Duration) {
 }
 
 // wakeUp notices that this node was frozen: it was not stepped for Lease, so the
-// kernel has stopped serving and the peer may own the addresses.
-func (m *Machine) wakeUp(now time.Duration) {
-	if !m.cfg.Paired || now-m.lastBeat <= m.cfg.Timers.Lease {
+// kernel has stopped serving and the peer may own the addresses. A node that slept
+// while its clock stood still is told so.
+func (m *Machine) wakeUp(slept bool, now time.Duration) {
+	if !m.cfg.Paired || !slept && now-m.lastBeat <= m.lease(m.lastBeat) {
 		return
 	}
-	m.look(now, m.cfg.Timers.Dead)
+	m.look(now, m.dead())
 	m.lastBeat, m.nextBeat = now, now
 	if m.role == lb.Active {
 		m.letGoNow(now, "was frozen past the lease: looking again before anything else")
@@ -254,6 +297,7 @@ func (m *Machine) hear(e Heartbeat, now time.Duration) {
 	if e.Old {
 		return
 	}
+	m.lastFresh = now
 	// A node that is looking after a freeze leaves it to the order of ranks: the peer
 	// may have been frozen with it, and both would take.
 	looking := now < m.lookUntil && !m.starting
@@ -269,7 +313,7 @@ func (m *Machine) hear(e Heartbeat, now time.Duration) {
 // of Init: a primary whose ping node has not answered yet is not a worse owner.
 func (m *Machine) firstWord(p State, now time.Duration) {
 	if m.cfg.Seat == lb.Primary || p.Role == lb.Active {
-		m.lookUntil = min(m.lookUntil, now+m.cfg.Timers.Dead)
+		m.lookUntil = min(m.lookUntil, now+max(m.cfg.Timers.Dead, p.Dead))
 	}
 }
 
@@ -338,7 +382,7 @@ func (m *Machine) unstall(now time.Duration) {
 		return
 	}
 	m.stalled = false
-	m.look(now, m.cfg.Timers.Dead)
+	m.look(now, m.dead())
 	m.nextBeat = now
 	m.log("the main daemon moves again")
 }
@@ -350,9 +394,9 @@ func (m *Machine) beat(now time.Duration) {
 		return
 	}
 	m.lastBeat = now
-	m.nextBeat += m.cfg.Timers.Heartbeat
-	if m.nextBeat <= now {
-		m.nextBeat = now + m.cfg.Timers.Heartbeat
+	m.nextBeat += m.period(now)
+	if m.nextBeat <= now || m.nextBeat > now+m.period(now) {
+		m.nextBeat = now + m.period(now)
 	}
 	if m.stalled {
 		return
@@ -363,8 +407,9 @@ func (m *Machine) beat(now time.Duration) {
 	}
 }
 
-func (m *Machine) renew(now time.Duration) {
-	m.deadline = now + m.cfg.Timers.Lease
+// renew grants the lease of a heartbeat that left at beat.
+func (m *Machine) renew(beat time.Duration) {
+	m.deadline = beat + m.lease(beat)
 	d := m.deadline
 	if !m.cfg.Lease {
 		d = Forever

@@ -27,6 +27,9 @@ func (w *watchdog) step(t *rapid.T, lossless bool) {
 	servesA, servesB := w.s.serves(0), w.s.serves(1)
 	count(&w.both, servesA && servesB)
 	count(&w.none, !servesA && !servesB)
+	if w.s.broken != "" {
+		t.Fatalf("%s\n%s", w.s.broken, w.s.log.String())
+	}
 	// One beat to be heard, one to let go.
 	if limit := 2*timers().Heartbeat + 10*time.Millisecond; min(w.both, w.connected) > limit {
 		t.Fatalf("both served for %v with the peer in hearing\n%s", limit, w.s.log.String())
@@ -88,7 +91,7 @@ func fault(t *rapid.T, s *sim) {
 	i := rapid.IntRange(0, 1).Draw(t, "node")
 	n := s.nodes[i]
 	switch kind := rapid.SampledFrom([]string{
-		"crash", "freeze", "cut", "hole", "ok", "sync", "ping", "key", "takeover", "release", "synced", "stall",
+		"crash", "freeze", "cut", "hole", "ok", "sync", "ping", "key", "takeover", "release", "synced", "stall", "timers", "slept",
 	}).Draw(t, "fault"); {
 	case kind == "crash" && n.running:
 		n.running = false
@@ -111,6 +114,11 @@ func fault(t *rapid.T, s *sim) {
 	case kind == "stall":
 		_ = s.nodeCommand([]string{n.name, "stall"})
 		_ = s.nodeCommand([]string{n.name, "unstall"})
+	case kind == "timers":
+		_ = s.nodeCommand([]string{n.name, "set", "timers", rapid.SampledFrom([]string{"fast", "default"}).Draw(t, "timers")})
+		_ = s.nodeCommand([]string{n.name, "reconfigure"})
+	case kind == "slept":
+		_ = s.nodeCommand([]string{n.name, "slept"})
 	case kind == "takeover", kind == "release":
 		_ = s.nodeCommand([]string{n.name, kind})
 	}

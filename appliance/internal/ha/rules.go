@@ -30,7 +30,7 @@ func (m *Machine) watch(now time.Duration) {
 	// The service network came back: heartbeats may come back with it, a moment
 	// later than the ping node's answer. Look before taking.
 	if usable && !m.wasUsable && !alive && !m.initial {
-		m.look(now, m.cfg.Timers.Dead)
+		m.look(now, m.dead())
 	}
 	if usable != m.wasUsable {
 		m.nextBeat = now // the peer may be waiting for it
@@ -109,7 +109,7 @@ func (m *Machine) pingLost(now time.Duration) bool {
 	if now-m.pingOuts[pingYields-1] < m.cfg.Timers.HoldDown {
 		return false
 	}
-	theirs := m.lastHeard() - m.peer.PingAge
+	theirs := m.lastFresh - m.peer.PingAge
 	return theirs-m.lastPing() > m.cfg.Timers.Heartbeat*3/2
 }
 
@@ -198,7 +198,7 @@ func (m *Machine) silence() string {
 	if !m.heard {
 		return "no peer was heard at start"
 	}
-	return fmt.Sprintf("the peer is silent on all paths for %v", m.cfg.Timers.Dead)
+	return fmt.Sprintf("the peer is silent on all paths for %v", m.dead())
 }
 
 // besideOwner: the peer serves. Accept an offer, or ask for one.
@@ -245,17 +245,19 @@ func (m *Machine) outranks(now time.Duration) bool {
 	) > 0
 }
 
-// take owns the addresses: lease, addresses, announcements, and word to the peer.
+// take owns the addresses: lease, addresses, announcements, and, by the beat that
+// follows at once, word to the peer and the whole lease. Until that word has left the
+// lease is the one that the last heartbeat stands for: a freeze in between must not
+// leave a lease that outlives the peer's patience.
 func (m *Machine) take(now time.Duration, why string) {
 	m.term = max(m.term, m.peer.Term) + 1
 	m.setRole(lb.Active, now, why)
 	m.yielding, m.letGo, m.askUntil, m.handUntil = false, false, 0, 0
 	m.vacant = never
-	m.renew(now)
+	m.renew(m.lastBeat)
 	m.do(TakeVIPs)
 	m.announce()
-	m.send(now)
-	m.lastBeat, m.nextBeat = now, now+m.cfg.Timers.Heartbeat
+	m.nextBeat = now
 	m.conflict = false
 }
 
@@ -265,25 +267,21 @@ func (m *Machine) peerReady(now time.Duration) bool {
 
 // alive: the peer was heard on some path within Dead.
 func (m *Machine) alive(now time.Duration) bool {
-	return m.heard && now-m.silentFrom() < m.cfg.Timers.Dead
+	return m.heard && now-m.silentFrom() < m.dead()
 }
 
+// dead is the silence after which the peer is dead: at least the peer's own dead
+// time, because its lease is only shorter than that.
+func (m *Machine) dead() time.Duration { return max(m.cfg.Timers.Dead, m.peer.Dead) }
+
 // silentFrom is the time from which the peer's silence counts.
-func (m *Machine) silentFrom() time.Duration { return max(m.lookFrom, m.lastHeard()) }
+func (m *Machine) silentFrom() time.Duration { return max(m.lookFrom, m.lastFresh) }
 
 func (m *Machine) patience() time.Duration {
 	if m.initial {
 		return m.cfg.Timers.Init
 	}
-	return m.cfg.Timers.Dead
-}
-
-func (m *Machine) lastHeard() time.Duration {
-	last := never
-	for _, at := range m.paths {
-		last = max(last, at)
-	}
-	return last
+	return m.dead()
 }
 
 // usable: the service network can be used from here.
@@ -301,7 +299,15 @@ func (m *Machine) pingUp(now time.Duration) bool {
 }
 
 func (m *Machine) pingAlive(i int, now time.Duration) bool {
-	return m.pings[i].up && now-m.pings[i].last < m.cfg.Timers.Dead
+	return m.pings[i].up && now-m.pings[i].last < m.pingPatience(now)
+}
+
+// pingPatience is Dead; just after a change the answers to slower probes still count.
+func (m *Machine) pingPatience(now time.Duration) time.Duration {
+	if now < m.formerUntil {
+		return max(m.former.Dead, m.cfg.Timers.Dead)
+	}
+	return m.cfg.Timers.Dead
 }
 
 func (m *Machine) lastPing() time.Duration {

@@ -22,6 +22,7 @@ type sim struct {
 	log     strings.Builder
 	serving string
 	verbose bool
+	broken  string      // a rule of the lease that was broken
 	drop    func() bool // random loss
 }
 
@@ -47,6 +48,10 @@ type simNode struct {
 	vips      bool
 	lease     time.Duration
 	announced int
+	// What the peer was told last, and when: it is patient for that long.
+	told ha.State
+	sent time.Duration
+	life bool // a heartbeat was sent in this life
 }
 
 func timers() lb.HATimers {
@@ -80,6 +85,7 @@ func (s *sim) node(name string) (int, *simNode) {
 func (s *sim) start(i int) {
 	n := s.nodes[i]
 	n.m, n.running, n.frozen, n.next, n.inbox = ha.New(n.cfg), true, false, s.now, nil
+	n.life = false
 	if n.svc == "cut" {
 		defer s.step(i, ha.ServiceLink{Up: false})
 	}
@@ -97,9 +103,15 @@ func (s *sim) act(i int, a ha.Action) {
 	n := s.nodes[i]
 	switch a.Do {
 	case ha.SendHeartbeat:
+		n.told, n.sent, n.life = a.State, s.now, true
 		s.send(i, a.State)
 	case ha.RenewLease:
 		n.lease = a.Deadline
+		// The node may freeze right here.
+		if n.life && n.cfg.Lease && a.Deadline != ha.Forever && a.Deadline >= n.sent+n.told.Dead {
+			s.broken = fmt.Sprintf("%s: at %v the lease lasts until %v, the peer told at %v waits only %v",
+				n.name, s.now, a.Deadline, n.sent, n.told.Dead)
+		}
 	case ha.DropLease:
 		n.lease = 0
 	case ha.TakeVIPs:
@@ -281,6 +293,8 @@ func (s *sim) nodeCommand(f []string) error {
 		s.step(i, ha.MainStalled{})
 	case "unstall":
 		s.step(i, ha.MainAlive{})
+	case "slept":
+		s.step(i, ha.Slept{})
 	case "key":
 		n.badKey = f[2] == "wrong"
 	case "set":
@@ -311,6 +325,11 @@ func (n *simNode) set(f []string) error {
 		}
 	case "paired":
 		n.cfg.Paired = on
+	case "timers":
+		n.cfg.Timers = timers()
+		if f[1] == "fast" {
+			n.cfg.Timers.Heartbeat, n.cfg.Timers.Dead, n.cfg.Timers.Lease = 10*time.Millisecond, 30*time.Millisecond, 25*time.Millisecond
+		}
 	default:
 		return fmt.Errorf("unknown setting %q", f[0])
 	}

@@ -11,6 +11,7 @@ func (m *Machine) State(now time.Duration) State {
 	return State{
 		Node: m.cfg.Node, Seat: m.cfg.Seat, Role: m.role, Term: m.term,
 		InSync: m.synced, Serviceable: m.usable(now), PingAge: m.pingAge(now), Intent: m.intent(now),
+		Dead: m.cfg.Timers.Dead,
 	}
 }
 

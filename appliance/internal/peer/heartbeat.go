@@ -41,7 +41,8 @@ const (
 	atRole    = 5
 	atSeat    = 6
 	atIntent  = 7
-	atFlags   = 8 // 9..11 are zero
+	atFlags   = 8
+	atDead    = 9 // 3 bytes: the dead time in milliseconds, rounded up
 	atPing    = 12
 	atTerm    = 16
 	atNonce   = 24
@@ -57,6 +58,7 @@ const (
 	flagInSync      = 1
 	flagServiceable = 2
 	noPing          = math.MaxUint32
+	mostDead        = 1<<24 - 1
 )
 
 // Codec seals and opens the heartbeats of one process. It is not safe for
@@ -71,7 +73,7 @@ type Codec struct {
 	peer  uint64 // the nonce of the peer's present life, 0 = unknown
 	last  uint64 // its highest sequence number
 	paths []uint64
-	// retired are the nonces of its earlier lives, newest last, bounded.
+	// retired are the nonces of its earlier lives, bounded.
 	retired []uint64
 }
 
@@ -87,12 +89,14 @@ func NewCodec(secret []byte, node string, paths int) (*Codec, error) {
 	if err != nil {
 		return nil, err
 	}
+	return &Codec{mac: hmac.New(sha256.New, key), node: node, nonce: draw(), paths: make([]uint64, paths)}, nil
+}
+
+// draw makes a nonce; 0 stands for none.
+func draw() uint64 {
 	var n [8]byte
 	rand.Read(n[:])
-	return &Codec{
-		mac: hmac.New(sha256.New, key), node: node,
-		nonce: binary.BigEndian.Uint64(n[:]) | 1, paths: make([]uint64, paths),
-	}, nil
+	return binary.BigEndian.Uint64(n[:]) | 1
 }
 
 // derive makes the 32-byte key for one use of the pairing secret.
@@ -124,6 +128,8 @@ func (c *Codec) seal(buf []byte, s ha.State, echo uint64) []byte {
 	copy(b, magic)
 	b[atVersion], b[atRole], b[atSeat], b[atIntent] = version, byte(s.Role), byte(s.Seat), byte(s.Intent)
 	b[atFlags] = flags(s)
+	dead := min(uint64(max(0, s.Dead)+time.Millisecond-1)/uint64(time.Millisecond), mostDead)
+	b[atDead], b[atDead+1], b[atDead+2] = byte(dead>>16), byte(dead>>8), byte(dead)
 	binary.BigEndian.PutUint32(b[atPing:], pingMicros(s.PingAge))
 	binary.BigEndian.PutUint64(b[atTerm:], s.Term)
 	binary.BigEndian.PutUint64(b[atNonce:], c.nonce)
@@ -202,13 +208,15 @@ func (c *Codec) Open(b []byte, path int) (Opened, error) {
 	return o, nil
 }
 
-// meet begins a session with a new life of the peer and ends the earlier one.
+// meet begins a session with a new life of the peer and ends the earlier one. When
+// there have been too many to remember, a new nonce makes all of them stale at once;
+// the peer is greeted again.
 func (c *Codec) meet(nonce uint64) {
 	if c.peer != 0 {
 		c.retired = append(c.retired, c.peer)
 	}
 	if len(c.retired) > maxRetired {
-		c.retired = slices.Delete(c.retired, 0, 1)
+		c.nonce, c.retired = draw(), nil
 	}
 	c.peer, c.last = nonce, 0
 	clear(c.paths)
@@ -223,6 +231,7 @@ func decode(b []byte) (ha.State, error) {
 		Term:   binary.BigEndian.Uint64(b[atTerm:]),
 		InSync: b[atFlags]&flagInSync != 0, Serviceable: b[atFlags]&flagServiceable != 0,
 		PingAge: ha.NoPing,
+		Dead:    time.Duration(int(b[atDead])<<16|int(b[atDead+1])<<8|int(b[atDead+2])) * time.Millisecond,
 	}
 	if p := binary.BigEndian.Uint32(b[atPing:]); p != noPing {
 		s.PingAge = time.Duration(p) * time.Microsecond

@@ -29,7 +29,7 @@ func seal(c *peer.Codec, s ha.State) []byte { return c.Seal(make([]byte, peer.He
 func someState() ha.State {
 	return ha.State{
 		Node: "lb1", Seat: lb.Secondary, Role: lb.Active, Term: 7, InSync: true, Serviceable: true,
-		PingAge: 1500 * time.Microsecond, Intent: ha.IntentHandOver,
+		PingAge: 1500 * time.Microsecond, Intent: ha.IntentHandOver, Dead: 300 * time.Millisecond,
 	}
 }
 
@@ -129,4 +129,43 @@ func FuzzHeartbeat(f *testing.F) {
 			t.Fatalf("a fresh codec accepted %+v", o)
 		}
 	})
+}
+
+// TestManyLivesOfThePeer: no recording of any of them is ever taken for the peer,
+// however many there were, and the present one is heard.
+func TestManyLivesOfThePeer(t *testing.T) {
+	b := codec(t, "lb2", 1)
+	var recording []byte
+	for i := range 1100 {
+		a := codec(t, "lb1", 1)
+		for seen := false; !seen; {
+			packet := seal(a, someState())
+			_, err := b.Open(packet, 0)
+			seen = err == nil
+			if err != nil && !errors.Is(err, peer.ErrStale) {
+				t.Fatal(err)
+			}
+			// Open fails on what echoes a nonce that b has replaced: a is greeted again.
+			_, _ = a.Open(b.Greet(make([]byte, peer.HeartbeatLen), ha.State{Seat: lb.Primary, PingAge: ha.NoPing}, packet), 0)
+			if i == 0 && seen {
+				recording = packet
+			}
+		}
+		if _, err := b.Open(recording, 1); i > 0 && err == nil {
+			t.Fatalf("a recording of the first life was accepted in life %d", i)
+		}
+	}
+}
+
+func TestDeadIsNeverToldShorter(t *testing.T) {
+	a, b := codec(t, "lb1", 1), codec(t, "lb2", 1)
+	meet(t, a, b)
+	for _, d := range []time.Duration{0, time.Microsecond, 30 * time.Millisecond, 2500 * time.Microsecond, 10 * time.Minute} {
+		s := someState()
+		s.Dead = d
+		o, err := b.Open(seal(a, s), 0)
+		if err != nil || o.State.Dead < d || o.State.Dead >= d+time.Millisecond {
+			t.Errorf("%v arrived as %v, %v", d, o.State.Dead, err)
+		}
+	}
 }
