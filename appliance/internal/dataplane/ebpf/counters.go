@@ -20,6 +20,7 @@ func dropReasons() []string {
 	return []string{
 		"malformed", "lease_expired", "port_not_served", "no_server", "no_route",
 		"fragment_unknown", "icmp_unknown", "not_unicast", "table_full",
+		"check_address",
 	}
 }
 

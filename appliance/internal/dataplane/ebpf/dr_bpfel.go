@@ -97,6 +97,24 @@ type drPersistKey struct {
 	Pad     uint32
 }
 
+type drProbe struct {
+	_       structs.HostLayout
+	Vip     drAddr
+	Dmac    [6]uint8
+	Pad     uint16
+	Ifindex uint32
+	Pad2    uint32
+}
+
+type drProbeKey struct {
+	_     structs.HostLayout
+	Vip   drAddr
+	Own   drAddr
+	Sport uint16
+	Dport uint16
+	Pad   uint32
+}
+
 type drReal struct {
 	_        structs.HostLayout
 	Addr     drAddr
@@ -156,6 +174,8 @@ const (
 	drMapLoads        = "loads"
 	drMapPersist      = "persist"
 	drMapPortMaps     = "port_maps"
+	drMapProbeFlows   = "probe_flows"
+	drMapProbes       = "probes"
 	drMapRealIds      = "real_ids"
 	drMapRealStats    = "real_stats"
 	drMapReals        = "reals"
@@ -233,6 +253,8 @@ type drMapSpecs struct {
 	Loads        *ebpf.MapSpec `ebpf:"loads"`
 	Persist      *ebpf.MapSpec `ebpf:"persist"`
 	PortMaps     *ebpf.MapSpec `ebpf:"port_maps"`
+	ProbeFlows   *ebpf.MapSpec `ebpf:"probe_flows"`
+	Probes       *ebpf.MapSpec `ebpf:"probes"`
 	RealIds      *ebpf.MapSpec `ebpf:"real_ids"`
 	RealStats    *ebpf.MapSpec `ebpf:"real_stats"`
 	Reals        *ebpf.MapSpec `ebpf:"reals"`
@@ -280,6 +302,8 @@ type drMaps struct {
 	Loads        *ebpf.Map `ebpf:"loads"`
 	Persist      *ebpf.Map `ebpf:"persist"`
 	PortMaps     *ebpf.Map `ebpf:"port_maps"`
+	ProbeFlows   *ebpf.Map `ebpf:"probe_flows"`
+	Probes       *ebpf.Map `ebpf:"probes"`
 	RealIds      *ebpf.Map `ebpf:"real_ids"`
 	RealStats    *ebpf.Map `ebpf:"real_stats"`
 	Reals        *ebpf.Map `ebpf:"reals"`
@@ -303,6 +327,8 @@ func (m *drMaps) Close() error {
 		m.Loads,
 		m.Persist,
 		m.PortMaps,
+		m.ProbeFlows,
+		m.Probes,
 		m.RealIds,
 		m.RealStats,
 		m.Reals,

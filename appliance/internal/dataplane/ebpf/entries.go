@@ -76,7 +76,10 @@ func (p *Plane) readable(words names, k drPersistKey, e drEntry, now uint32) lb.
 }
 
 // Import adds entries from a peer. The younger of two entries for a client stays;
-// entries for unknown services and servers and expired ones are skipped.
+// entries for unknown services and servers and expired ones are skipped. What is
+// imported is marked until the client itself has been seen here, and Watch does not
+// report it: two nodes that told each other of each other's news would keep an entry
+// alive for ever, each adding the time that the news was on its way.
 func (p *Plane) Import(ctx context.Context, entries []lb.PersistenceEntry) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,7 +96,7 @@ func (p *Plane) Import(ctx context.Context, entries []lb.PersistenceEntry) error
 		if !ok {
 			continue
 		}
-		if err := p.importOne(k, drEntry{Ref: ref, Stamp: (now - p.stamps(e.Idle)) &^ stampFlags}, now); err != nil {
+		if err := p.importOne(k, drEntry{Ref: ref, Stamp: (now-p.stamps(e.Idle))&^stampFlags | stampImported}, now); err != nil {
 			return fmt.Errorf("import the entry of client %s: %w", e.Client, err)
 		}
 	}

@@ -15,6 +15,8 @@ const (
 	stampClosing = 1
 	stampLoose   = 2
 	stampFlags   = 3
+	// stampImported is a flag of persistence entries alone.
+	stampImported = 1
 	// farthest is the greatest span that stamps are used for: half their period.
 	farthest = math.MaxInt32
 )

@@ -37,7 +37,8 @@ type watcher struct {
 
 // Watch reports new and moved entries at once (from the programs' ring buffer) and
 // refreshed ones now and then; a sweep each second reports what the ring buffer
-// could not hold. The first sweep reports everything. One watcher at a time.
+// could not hold. The first sweep reports everything but what was imported and not
+// used here since. One watcher at a time.
 func (p *Plane) Watch(ctx context.Context, fn func([]lb.PersistenceEntry)) error {
 	reader, err := p.openEvents()
 	if err != nil {
@@ -147,7 +148,7 @@ func (w *watcher) read(batch []drEvent) ([]lb.PersistenceEntry, error) {
 		if w.p.objs.Persist.Lookup(k, &e) != nil {
 			continue // gone again
 		}
-		if w.p.entryAlive(k, e, now) {
+		if e.Stamp&stampImported == 0 && w.p.entryAlive(k, e, now) {
 			w.told[k] = reported{e.Ref, e.Stamp, w.round}
 			out = append(out, w.p.readable(words, k, e, now))
 		}
@@ -160,6 +161,9 @@ func (w *watcher) sweep() error {
 	w.round++
 	var out []lb.PersistenceEntry
 	err := w.p.eachEntry(func(k drPersistKey, e drEntry, r lb.PersistenceEntry) {
+		if e.Stamp&stampImported != 0 {
+			return
+		}
 		last, ok := w.told[k]
 		due := !ok || last.ref != e.Ref || w.p.refreshDue(k, last.stamp, e.Stamp)
 		if due {

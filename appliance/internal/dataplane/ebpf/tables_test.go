@@ -116,7 +116,7 @@ func TestWatchReportsNewMovedAndLost(t *testing.T) {
 		})
 	}()
 	client := func(n byte) netip.Addr { return netip.AddrFrom4([4]byte{11, 0, 0, n}) }
-	first := expect(t, got, client(1))
+	first := last(expect(t, got, client(1)))
 	if err := p.Watch(ctx, nil); err == nil {
 		t.Error("a second watcher was let in")
 	}
@@ -127,27 +127,40 @@ func TestWatchReportsNewMovedAndLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	syn(t, p, ns.Do, 1, 1001)
-	if moved := expect(t, got, client(1)); moved.Server == first.Server {
+	moved := last(expect(t, got, client(1)))
+	if moved.Server == first.Server {
 		t.Errorf("client 1 is still reported on the halted %s", moved.Server)
 	}
-	if err := p.Import(ctx, []lb.PersistenceEntry{{Service: "media", Client: client(9), Server: "s0"}, {Service: "media", Client: client(9), Server: "s1"}}); err != nil {
+	imported := []lb.PersistenceEntry{{Service: "media", Client: client(8), Server: "s1"}, {Service: "media", Client: client(9), Server: moved.Server}}
+	if err := p.Import(ctx, imported); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, got, client(9)) // no event: only the sweep can have seen it
+	if err := p.age(2 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	syn(t, p, ns.Do, 9, 1000) // no event: only the sweep can see that the client has come
+	for _, e := range expect(t, got, client(9)) {
+		if e.Client == client(8) {
+			t.Error("an imported entry was reported before its client had come")
+		}
+	}
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("Watch: %v", err)
 	}
 }
 
-func expect(t *testing.T, got <-chan lb.PersistenceEntry, client netip.Addr) lb.PersistenceEntry {
+func last(all []lb.PersistenceEntry) lb.PersistenceEntry { return all[len(all)-1] }
+
+// expect returns all reports up to the first one of a client.
+func expect(t *testing.T, got <-chan lb.PersistenceEntry, client netip.Addr) (all []lb.PersistenceEntry) {
 	t.Helper()
 	deadline := time.After(5 * time.Second)
 	for {
 		select {
 		case e := <-got:
-			if e.Client == client {
-				return e
+			if all = append(all, e); e.Client == client {
+				return all
 			}
 		case <-deadline:
 			t.Fatalf("no report of client %s", client)

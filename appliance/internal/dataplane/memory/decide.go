@@ -127,15 +127,36 @@ func (p *Plane) find(k Packet, v *vip) (*backend, string) {
 	if s == nil {
 		return nil, "port_not_served"
 	}
+	if k.Kind == TCP && k.Flags&RST != 0 {
+		return p.stray(k, s)
+	}
 	r := p.decide(k, s)
 	if r == nil {
 		return nil, "no_server"
 	}
 	evict(p.flows, p.opts.Flows)
-	p.flows[key] = &entry{real: r, seen: p.opts.Now()}
+	ending := k.Kind == TCP && k.Flags&FIN != 0
+	p.flows[key] = &entry{real: r, seen: p.opts.Now(), closing: ending}
+	if ending {
+		return r, ""
+	}
 	r.active++
 	r.conns++
 	s.conns++
+	return r, ""
+}
+
+// stray sends a reset without a flow somewhere and leaves no trace of it.
+func (p *Plane) stray(k Packet, s *service) (*backend, string) {
+	r := p.bound(s, k.Src)
+	if r == nil && s.persistent() {
+		r = s.schedule(s.key(k.Src).client)
+	} else if r == nil {
+		r = s.schedule(k.Src)
+	}
+	if r == nil {
+		return nil, "no_server"
+	}
 	return r, ""
 }
 
@@ -168,6 +189,9 @@ func (p *Plane) follow(k Packet, e *entry) bool {
 		if k.Flags&(FIN|RST) != 0 {
 			p.closeFlow(e)
 		}
+		if k.Flags&RST != 0 {
+			return true
+		}
 	}
 	s := e.real.service
 	if k.Kind == UDP && p.idle(e) > s.timeout() {
@@ -185,7 +209,7 @@ func (p *Plane) closeFlow(e *entry) {
 		return
 	}
 	r := e.real
-	e.closing = true
+	e.closing, e.seen = true, p.opts.Now()
 	r.active--
 	if r.spec.MaxConns > 0 && r.active <= r.resumeAt() {
 		r.full = false

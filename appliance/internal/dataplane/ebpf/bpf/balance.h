@@ -20,31 +20,6 @@ INLINE __u32 service_at(__u16 vip, __u8 proto, __u16 port)
 	return ports ? ports->service[port] : 0;
 }
 
-NOINLINE int new_flow(struct __sk_buff *skb, struct packet *p, struct vip *v)
-{
-	__u32 index = service_at(v->slot, p->proto, ntohs(p->dport)), ref;
-	struct flow_key k;
-	struct entry *old;
-	struct real *r;
-
-	if (!index)
-		return drop(skb, DROP_PORT_NOT_SERVED);
-	index--;
-	ref = decide(skb, p, index);
-	if (!ref)
-		return drop(skb, DROP_NO_SERVER);
-	flow_key_of(&k, p, v->slot);
-	old = bpf_map_lookup_elem(&flows, &k);
-	ref = flow_add(skb, &k, old, ref);
-	r = real_of(ref);
-	if (!r)
-		return drop(skb, DROP_NO_SERVER);
-	conns_add(ref & 0xffff, 1);
-	count_conn(ref & 0xffff, index);
-	fragment_learn(p, v->slot, ref);
-	return forward(skb, r);
-}
-
 /* client_server finds the server that a client is tied to in one service. */
 INLINE struct real *client_server(struct packet *p, __u32 index)
 {
@@ -57,6 +32,52 @@ INLINE struct real *client_server(struct packet *p, __u32 index)
 	persist_key_of(&k, s, p);
 	e = bpf_map_lookup_elem(&persist, &k);
 	return e ? held(s, e, stamp_now(), true) : NULL;
+}
+
+/* stray sends a reset without a flow to the client's server, else to any: it leaves no
+ * trace, as it answers a server that still writes to a client that has gone. */
+NOINLINE int stray(struct __sk_buff *skb, struct packet *p, __u32 index)
+{
+	struct service *s = bpf_map_lookup_elem(&services, &index);
+	struct real *r = client_server(p, index);
+	struct persist_key k;
+
+	if (!r && s) {
+		persist_key_of(&k, s, p);
+		r = real_of(schedule(index, s, &k.client));
+	}
+	return r ? forward(skb, r) : drop(skb, DROP_NO_SERVER);
+}
+
+NOINLINE int new_flow(struct __sk_buff *skb, struct packet *p, struct vip *v)
+{
+	__u32 index = service_at(v->slot, p->proto, ntohs(p->dport)), ref;
+	struct flow_key k;
+	struct entry *old;
+	struct real *r;
+	bool ending;
+
+	if (!index)
+		return drop(skb, DROP_PORT_NOT_SERVED);
+	index--;
+	if (p->proto == PROTO_TCP && p->tcp_flags & TCP_RST)
+		return stray(skb, p, index);
+	ref = decide(skb, p, index);
+	if (!ref)
+		return drop(skb, DROP_NO_SERVER);
+	flow_key_of(&k, p, v->slot);
+	old = bpf_map_lookup_elem(&flows, &k);
+	ending = p->proto == PROTO_TCP && p->tcp_flags & TCP_FIN;
+	ref = flow_add(skb, &k, old, ref, ending ? STAMP_CLOSING : 0);
+	r = real_of(ref);
+	if (!r)
+		return drop(skb, DROP_NO_SERVER);
+	if (!ending) {
+		conns_add(ref & 0xffff, 1);
+		count_conn(ref & 0xffff, index);
+	}
+	fragment_learn(p, v->slot, ref);
+	return forward(skb, r);
 }
 
 /* later_fragment follows the first fragment, or else the client's entry. */

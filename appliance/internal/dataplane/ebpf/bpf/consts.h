@@ -19,6 +19,7 @@
 #define PROTO_ICMP6 58
 #define PROTO_DSTOPTS 60
 
+#define TCP_CHECK 16 /* offset of the checksum */
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
@@ -63,6 +64,16 @@
 #define STAMP_CLOSING 1u /* FIN or RST seen: no longer a connection */
 #define STAMP_LOOSE 2u   /* the client's entry was cleared: the flow no longer renews it */
 #define STAMP_FLAGS 3u
+/* In a persistence entry: its time came from the peer, no packet of the client has
+ * been seen here since. The peer is never told what it has told us. */
+#define STAMP_IMPORTED 1u
+
+/* Check addresses (probe.h): one per real server, by its index. 198.18.0.0/15 is for
+ * benchmarks (RFC 2544); the IPv6 ones are unique local (RFC 4193), global ID
+ * "vosbe", subnet "d". */
+#define PROBE_NET4 0xc613e000u /* 198.19.224.0/19 */
+#define PROBE_MASK4 0xffffe000u
+#define PROBE_NET6 0x00646562736f76fdULL /* fd76:6f73:6265:6400::/64, as loaded */
 
 enum drop {
 	DROP_MALFORMED,
@@ -74,5 +85,6 @@ enum drop {
 	DROP_ICMP_UNKNOWN,
 	DROP_NOT_UNICAST,
 	DROP_TABLE_FULL, /* the decision could not be stored; the packet still went */
+	DROP_PROBE,      /* a check address (probe.h) seen where it has no business */
 	DROP_REASONS,
 };

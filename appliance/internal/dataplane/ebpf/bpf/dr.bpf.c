@@ -14,6 +14,7 @@
 #include "flow.h"
 #include "vip.h"
 #include "neigh.h"
+#include "probe.h"
 #include "balance.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
@@ -40,7 +41,7 @@ NOINLINE int ipv4_in(struct __sk_buff *skb)
 	bool good = parse4(skb, &p);
 	struct vip *v = vip_of(&p.dst);
 
-	return v ? serve(skb, &p, v, good) : TC_ACT_UNSPEC;
+	return v ? serve(skb, &p, v, good) : probe_in(skb, &p, good);
 }
 
 NOINLINE int ipv6_in(struct __sk_buff *skb)
@@ -56,7 +57,7 @@ NOINLINE int ipv6_in(struct __sk_buff *skb)
 			return nd;
 	}
 	v = vip_of(&p.dst);
-	return v ? serve(skb, &p, v, good) : TC_ACT_UNSPEC;
+	return v ? serve(skb, &p, v, good) : probe_in(skb, &p, good);
 }
 
 SEC("tc")
@@ -97,6 +98,8 @@ int egress(struct __sk_buff *skb)
 {
 	struct packet p = {};
 
+	if (unlikely(to_probe(skb)))
+		return probe_out(skb);
 	if (!lease_over(true))
 		return TC_ACT_UNSPEC;
 	switch (skb->protocol) {

@@ -70,14 +70,18 @@ INLINE struct real *flow_find(struct packet *p, struct entry *e)
 			return NULL;
 		if (p->tcp_flags & (TCP_FIN | TCP_RST))
 			flow_close(e, r, now);
+		/* A reset answers what the server has sent to a client that may be long
+		 * gone: it keeps nothing alive. */
+		if (p->tcp_flags & TCP_RST)
+			return r;
 	}
 	return due ? flow_refresh(p, e, r, now) : r;
 }
 
 /* flow_add stores a decision; it returns the ref that holds after any race. */
-INLINE __u32 flow_add(struct __sk_buff *skb, struct flow_key *k, struct entry *old, __u32 ref)
+INLINE __u32 flow_add(struct __sk_buff *skb, struct flow_key *k, struct entry *old, __u32 ref, __u32 flags)
 {
-	struct entry fresh = {ref, stamp_now()};
+	struct entry fresh = {ref, stamp_now() | flags};
 	long err;
 
 	if (old) {

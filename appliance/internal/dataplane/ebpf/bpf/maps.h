@@ -52,6 +52,8 @@ HASH(flows, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct entry, 1 << 18);     
 HASH(persist, BPF_MAP_TYPE_LRU_HASH, struct persist_key, struct entry, 1 << 18);  /* user */
 HASH(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct entry, 1 << 14); /* user */
 HASH(conflicts, BPF_MAP_TYPE_LRU_HASH, struct conflict_key, struct conflict, 256);
+ARRAY(probes, struct probe, MAX_REALS);
+HASH(probe_flows, BPF_MAP_TYPE_LRU_HASH, struct probe_key, __u32, 4096); /* index of the real server */
 TABLES(port_maps, struct ports, 2 * MAX_VIPS);
 TABLES(rings, struct ring, MAX_SERVICES);
 PERCPU(real_stats, MAX_REALS);

@@ -64,7 +64,7 @@ INLINE __u32 claim(struct entry *e, __u32 old, __u32 ref)
 INLINE void touch(struct entry *e, __u32 now)
 {
 	if (stamp_age(now, e->stamp) >= one_second())
-		WRITE_ONCE(e->stamp, now | (e->stamp & STAMP_FLAGS));
+		WRITE_ONCE(e->stamp, now); /* the client itself: no longer STAMP_IMPORTED */
 }
 
 INLINE void persist_refresh(struct service *s, struct packet *p, __u32 ref, __u32 now)

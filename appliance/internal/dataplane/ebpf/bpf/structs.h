@@ -98,6 +98,21 @@ struct entry {
 	__u32 stamp; /* jiffies << STAMP_SHIFT | flags */
 };
 
+/* probe is the way of checks to one real server by its VIP; ifindex 0 = none. */
+struct probe {
+	struct addr vip;
+	__u8 dmac[6];
+	__u16 pad;
+	__u32 ifindex, pad2;
+};
+
+/* probe_key is a check's connection as its replies show it. */
+struct probe_key {
+	struct addr vip, own;
+	__u16 sport, dport; /* of the check, network order */
+	__u32 pad;
+};
+
 struct conflict_key {
 	struct addr vip;
 	__u8 mac[6];
