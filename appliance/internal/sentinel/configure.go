@@ -175,7 +175,36 @@ func (l *loop) reopenPaths() error {
 		l.paths[i], err = peer.OpenPath(p)
 		errs = append(errs, err)
 	}
+	l.nextOpen = now() + reopenEvery
+	l.missing = errors.Join(errs...) != nil
 	return errors.Join(errs...)
+}
+
+// reopen tries again what could not be opened: at a quick restart the sockets of the
+// earlier sentinel may still be there, and a node without paths is a second owner.
+func (l *loop) reopen(t time.Duration) {
+	if !l.missing || t < l.nextOpen {
+		return
+	}
+	l.nextOpen, l.missing = t+reopenEvery, false
+	for i, p := range l.paths {
+		if p != nil {
+			continue
+		}
+		// The first failure was noted.
+		var err error
+		if l.paths[i], err = peer.OpenPath(l.cfg.Node.Paths[i]); err != nil {
+			l.missing = true
+		}
+	}
+	if l.prober == nil && len(l.cfg.Node.PingNodes) > 0 {
+		l.missing = l.reopenProber() != nil || l.missing
+	}
+	blind := l.carrier == nil
+	l.missing = l.rewatch() != nil || l.missing
+	if blind && l.carrier != nil {
+		l.step(ha.ServiceLink{Up: l.carrier.up.Load()}, now())
+	}
 }
 
 func (l *loop) reopenProber() error {
@@ -189,6 +218,7 @@ func (l *loop) reopenProber() error {
 	}
 	p, openErr := newProber(l.cfg.Node.PingNodes)
 	l.prober = p
+	l.missing = l.missing || openErr != nil
 	return errors.Join(err, openErr)
 }
 
@@ -213,6 +243,7 @@ func (l *loop) rewatch() error {
 	}
 	c, openErr := watchCarrier(names, period, l.wake)
 	l.carrier = c
+	l.missing = l.missing || openErr != nil
 	return errors.Join(err, openErr)
 }
 

@@ -22,6 +22,8 @@ const (
 	maxRestart   = 2 * time.Second
 	// patience is how long an order may take.
 	patience = 2 * time.Second
+	// moment is how long a sign of life may wait: the next one is as good.
+	moment = 2 * time.Millisecond
 )
 
 // Options say how to start the sentinel process.
@@ -166,19 +168,22 @@ func (h *Handle) detach() {
 	}
 }
 
-// send is called with the lock held. A failing socket ends the read loop, which
-// says so; a message to no process is sent by attach later.
+// send is called with the lock held. A message to no process is sent by attach
+// later. A process that does not take its messages misses what it must know: closing
+// the socket ends it, and another one starts with everything.
 func (h *Handle) send(m message) {
 	if h.conn == nil {
 		return
 	}
 	b, err := encode(m)
-	if err == nil {
-		_ = h.conn.SetWriteDeadline(time.Now().Add(patience))
-		_, err = h.conn.Write(b)
-	}
 	if err != nil {
 		h.opts.Logger.Error("cannot write to the sentinel", "err", err)
+		return
+	}
+	_ = h.conn.SetWriteDeadline(time.Now().Add(patience))
+	if _, err = h.conn.Write(b); err != nil {
+		h.opts.Logger.Error("cannot write to the sentinel, starting another", "err", err)
+		_ = h.conn.Close()
 	}
 }
 
@@ -251,7 +256,13 @@ func (h *Handle) Progress() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.progress++
-	h.send(message{Progress: h.progress})
+	b, err := encode(message{Progress: h.progress})
+	if h.conn == nil || err != nil {
+		return
+	}
+	// A frozen sentinel must not stop the loop that proves this daemon alive.
+	_ = h.conn.SetWriteDeadline(time.Now().Add(moment))
+	_, _ = h.conn.Write(b)
 }
 
 // Synced tells whether the persistence table is in sync with the peer's.

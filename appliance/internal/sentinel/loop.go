@@ -21,6 +21,13 @@ type Leaser interface {
 	Deadline() uint64
 }
 
+// perTurn bounds what one socket may take of a turn: a flood of datagrams must not
+// keep the heartbeats of this node from leaving.
+const perTurn = 64
+
+// reopenEvery is the period of tries to open what could not be opened.
+const reopenEvery = 50 * time.Millisecond
+
 // reportEvery is the period of state reports without a change.
 const reportEvery = time.Second
 
@@ -51,6 +58,10 @@ type loop struct {
 	nextReport time.Duration
 	refused    string
 
+	asleep   time.Duration // how long the machine has been suspended in all, at most
+	nextOpen time.Duration // when to try again what could not be opened
+	missing  bool
+
 	fds  []unix.PollFd
 	buf  []byte
 	beat [peer.HeartbeatLen]byte
@@ -63,6 +74,27 @@ func now() time.Duration {
 		panic("no monotonic clock: " + err.Error())
 	}
 	return time.Duration(ts.Nano())
+}
+
+// slept reports whether the machine was suspended since the last call: the clock of
+// the lease stood still, CLOCK_BOOTTIME did not. The clock of the lease is read last,
+// so that a delay between the readings cannot look like sleep.
+func (l *loop) slept() bool {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return false
+	}
+	return l.sleptBy(time.Duration(ts.Nano()), now())
+}
+
+func (l *loop) sleptBy(boot, mono time.Duration) bool {
+	const least = time.Millisecond
+	asleep := boot - mono
+	fell := l.asleep != 0 && asleep > l.asleep+least
+	if l.asleep == 0 || fell {
+		l.asleep = asleep + least // the reading may have been late
+	}
+	return fell
 }
 
 // errEnd says that the main daemon is gone.
@@ -111,6 +143,9 @@ func (l *loop) next() time.Duration {
 		return ha.Forever
 	}
 	at := min(l.machine.Wake(), l.nextReport, l.vips.NextAnnouncement())
+	if l.missing {
+		at = min(at, l.nextOpen)
+	}
 	if l.prober != nil {
 		at = min(at, l.nextProbe)
 	}
@@ -129,6 +164,9 @@ func (l *loop) turn() error {
 	if l.machine == nil {
 		return nil
 	}
+	if l.slept() {
+		l.step(ha.Slept{}, now())
+	}
 	for i, p := range l.paths {
 		if p != nil {
 			l.readPath(i)
@@ -142,6 +180,7 @@ func (l *loop) turn() error {
 		l.step(ha.Tick{}, t)
 	}
 	l.probe(t)
+	l.reopen(t)
 	l.try("announce", l.vips.Fire(t))
 	if t >= l.nextReport {
 		l.report(t)
@@ -150,7 +189,7 @@ func (l *loop) turn() error {
 }
 
 func (l *loop) readPath(i int) {
-	for {
+	for range perTurn {
 		n, foreign, err := l.paths[i].Recv(l.buf)
 		switch {
 		case errors.Is(err, peer.ErrEmpty):
@@ -203,12 +242,14 @@ func (l *loop) readPings() {
 		if fd < 0 {
 			continue
 		}
-		for {
+		for range perTurn {
 			addr, ok := l.prober.recv(fd, l.buf)
 			if !ok {
 				break
 			}
-			l.step(ha.PingResult{Addr: addr, OK: true}, now())
+			if addr.IsValid() {
+				l.step(ha.PingResult{Addr: addr, OK: true}, now())
+			}
 		}
 	}
 }
@@ -264,8 +305,20 @@ func (l *loop) step(e ha.Event, t time.Duration) {
 
 func (l *loop) do(actions []ha.Action, t time.Duration) {
 	for _, a := range actions {
-		l.act(a, t)
+		if !l.tooLate(a.Do, t, now()) {
+			l.act(a, t)
+		}
 	}
+}
+
+// tooLate reports whether this process was frozen between a decision of t and the
+// deed: what claims the addresses is not done then. The next step notices the
+// freeze and lets go.
+func (l *loop) tooLate(do ha.Verb, t, at time.Duration) bool {
+	if !l.cfg.Cluster.Paired || at-t <= l.cfg.Cluster.Timers.Lease {
+		return false
+	}
+	return do == ha.TakeVIPs || do == ha.Announce || do == ha.SendHeartbeat
 }
 
 func (l *loop) act(a ha.Action, t time.Duration) {

@@ -53,6 +53,12 @@ func newProber(nodes []netip.Addr) (*prober, error) {
 		if p.fd6, err = rawSocket(unix.AF_INET6, unix.IPPROTO_ICMPV6); err != nil {
 			return nil, errors.Join(err, p.close())
 		}
+		var only unix.ICMPv6Filter // a set bit blocks
+		for i := range only.Data {
+			only.Data[i] = ^uint32(0)
+		}
+		only.Data[echoReply6>>5] &^= 1 << (echoReply6 & 31)
+		_ = unix.SetsockoptICMPv6Filter(p.fd6, unix.SOL_ICMPV6, unix.ICMPV6_FILTER, &only)
 	}
 	return p, nil
 }
@@ -101,20 +107,17 @@ func (p *prober) request(b []byte, kind byte) []byte {
 	return b
 }
 
-// recv returns the next ping node that answered; ok is false when nothing waits.
-func (p *prober) recv(fd int, buf []byte) (netip.Addr, bool) {
-	for {
-		n, from, err := unix.Recvfrom(fd, buf, unix.MSG_DONTWAIT)
-		switch {
-		case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
-			return netip.Addr{}, false
-		case err != nil:
-			continue // a queued network error of an earlier request
-		}
-		if a := p.answer(buf[:n], from); a.IsValid() {
-			return a, true
-		}
+// recv takes one packet and returns the ping node that answered with it, invalid =
+// it is something else; ok is false when nothing waits.
+func (p *prober) recv(fd int, buf []byte) (addr netip.Addr, ok bool) {
+	n, from, err := unix.Recvfrom(fd, buf, unix.MSG_DONTWAIT)
+	switch {
+	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
+		return netip.Addr{}, false
+	case err != nil:
+		return netip.Addr{}, true // a queued network error of an earlier request
 	}
+	return p.answer(buf[:n], from), true
 }
 
 func (p *prober) answer(b []byte, from unix.Sockaddr) netip.Addr {
