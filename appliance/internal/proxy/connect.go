@@ -36,7 +36,9 @@ func (s *session) choose() (*target, reason) {
 	return s.move(name)
 }
 
-// move leaves a server that cannot serve the client and rewrites its entry.
+// move leaves a server that cannot serve the client and rewrites its entry. If another
+// connection of the client has moved it already, that decision stands, unless it
+// names a server that this one cannot use either: then it moves on from there.
 func (s *session) move(failed string) (*target, reason) {
 	var picked *target
 	var why reason
@@ -47,17 +49,19 @@ func (s *session) move(failed string) (*target, reason) {
 		}
 		return picked.Name, true
 	}
-	name, existed, ok := s.w.p.o.Table.Move(s.w.loop.Now(), s.svc.name, s.key, failed, fresh)
-	switch {
-	case !ok:
-		s.w.p.o.Table.Drop(s.svc.name, s.key, failed)
-		return nil, why
-	case !existed:
-		return picked, 0
-	}
-	// Another connection of this client has moved it already.
-	if t := s.belongs(name); t != nil {
-		return t, 0
+	for range len(s.view.targets) + 1 {
+		name, existed, ok := s.w.p.o.Table.Move(s.w.loop.Now(), s.svc.name, s.key, failed, fresh)
+		switch {
+		case !ok:
+			s.w.p.o.Table.Drop(s.svc.name, s.key, failed)
+			return nil, why
+		case !existed:
+			return picked, 0
+		}
+		if t := s.belongs(name); t != nil {
+			return t, 0
+		}
+		failed = name
 	}
 	return s.svc.pick(s.view, s.tried)
 }
@@ -79,10 +83,22 @@ func (s *session) connect(to *target, why reason) {
 		if err == nil {
 			return
 		}
+		if ours(err) {
+			s.w.p.refused[fdBudget].Add(1)
+			s.abort(fdBudget.String())
+			return
+		}
 		to, why = s.giveUp(err)
 	}
 	s.w.p.refused[why].Add(1)
 	s.abort(why.String())
+}
+
+// ours reports whether a connect failed for want of something of this host: no other
+// server would do better, and the client keeps its entry.
+func ours(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) ||
+		errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.ENOBUFS)
 }
 
 // redispatch leaves a server that did not answer for the next one.

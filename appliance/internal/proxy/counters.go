@@ -10,7 +10,7 @@ const (
 	noServer           // no server takes new clients, or all were tried
 	serversFull        // all that would are at MaxConns
 	serviceFull        // the service is at its MaxConns
-	fdBudget           // the descriptor budget is spent
+	fdBudget           // the descriptor budget, or the system's memory, is spent
 	notServed          // the frontend went while the connection was queued
 	connectFailed
 	idleTimeout
@@ -45,7 +45,7 @@ func (p *Proxy) Counters() Counters {
 	defer p.mu.Unlock()
 	c := Counters{
 		Services: map[string]lb.ServiceCounters{}, Refused: map[string]uint64{},
-		Sessions: uint64(max(0, p.sessions.Load())), Capacity: uint64(p.maxConns),
+		Sessions: uint64(max(0, p.sessions.Load())), Capacity: uint64(p.capacity.Load()),
 	}
 	for r := noServer; r < reasons; r++ {
 		c.Refused[r.String()] = p.refused[r].Load()

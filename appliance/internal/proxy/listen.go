@@ -48,10 +48,10 @@ func (a *acceptor) Ready(reactor.Events) {
 // shed refuses one connection when the process has no descriptor left, with the
 // one kept in reserve: left in the queue it would wake the loop for ever.
 func (w *worker) shed(listenFD int) {
-	w.p.refused[fdBudget].Add(1)
 	w.closeReserve()
 	if fd, _, err := unix.Accept4(listenFD, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC); err == nil {
 		reset(fd)
+		w.p.refused[fdBudget].Add(1)
 	}
 	w.openReserve()
 }
@@ -88,19 +88,40 @@ func listen(addr netip.AddrPort) (int, error) {
 // backlog is cut by net.core.somaxconn.
 const backlog = 65535
 
-func bindListener(fd, family int, addr netip.AddrPort) error {
-	type option struct{ level, name int }
+// A client that vanished without a word (power, cable) is noticed by keepalive after
+// keepIdle + keepCount*keepEvery, or after userTimeout when it left data
+// unacknowledged (tcp(7)). Servers need neither: their health check cuts them.
+const (
+	keepIdle  = 60 // s of silence before the first probe
+	keepEvery = 10 // s between probes
+	keepCount = 3  // unanswered probes
+	// userTimeout, in ms, also overrides keepCount: shorter, and one lost probe would do.
+	userTimeout = 1000 * (keepIdle + keepCount*keepEvery)
+)
+
+type option struct{ level, name, value int }
+
+// listenerOptions are those of a listener; accepted sockets inherit the TCP ones, which
+// therefore cost a session nothing.
+func listenerOptions(family int) []option {
 	options := []option{
-		{unix.SOL_SOCKET, unix.SO_REUSEADDR},
-		{unix.SOL_IP, unix.IP_FREEBIND},
-		{unix.IPPROTO_TCP, unix.TCP_NODELAY}, // accepted sockets inherit it
+		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepIdle},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepEvery},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepCount},
+		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, userTimeout},
 	}
 	if family == unix.AF_INET6 {
-		options[1] = option{unix.SOL_IPV6, unix.IPV6_FREEBIND}
-		options = append(options, option{unix.SOL_IPV6, unix.IPV6_V6ONLY})
+		return append(options, option{unix.SOL_IPV6, unix.IPV6_FREEBIND, 1}, option{unix.SOL_IPV6, unix.IPV6_V6ONLY, 1})
 	}
-	for _, o := range options {
-		if err := unix.SetsockoptInt(fd, o.level, o.name, 1); err != nil {
+	return append(options, option{unix.SOL_IP, unix.IP_FREEBIND, 1})
+}
+
+func bindListener(fd, family int, addr netip.AddrPort) error {
+	for _, o := range listenerOptions(family) {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
 			return fmt.Errorf("prepare the listener for %s: %w", addr, err)
 		}
 	}

@@ -68,7 +68,7 @@ func softLimit() int {
 // Proxy is the engine. Set, Counters and Close are safe for concurrent use.
 type Proxy struct {
 	o        Options
-	maxConns int64 // sessions that the descriptor budget allows
+	capacity atomic.Int64 // sessions that the descriptor budget allows
 	sessions atomic.Int64
 	refused  [reasons]atomic.Uint64
 
@@ -82,12 +82,18 @@ type Proxy struct {
 // New makes a proxy that does nothing yet: Set gives it work, Run drives it.
 func New(o Options) *Proxy {
 	o = o.withDefaults()
-	return &Proxy{
+	p := &Proxy{
 		o:         o,
-		maxConns:  int64(max(1, (o.FDLimit-2*max(0, o.Pipes)-4*o.Loops)/2)),
 		services:  map[string]*service{},
 		listeners: map[netip.AddrPort]*listener{},
 	}
+	p.capacity.Store(p.room())
+	return p
+}
+
+// room is how many sessions of two descriptors fit beside pipes, loops and listeners.
+func (p *Proxy) room() int64 {
+	return int64(max(1, (p.o.FDLimit-2*max(0, p.o.Pipes)-4*p.o.Loops-len(p.listeners))/2))
 }
 
 // errClosed is returned by Set and Run after Close.

@@ -217,25 +217,7 @@ func TestTimeouts(t *testing.T) {
 
 func TestConnectTimeout(t *testing.T) {
 	// A server whose queue is full does not answer: the proxy goes to the next.
-	full, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(full)
-	sa := &unix.SockaddrInet4{Port: 8080, Addr: [4]byte{127, 0, 1, 1}}
-	if err := errors.Join(unix.SetsockoptInt(full, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1), unix.Bind(full, sa), unix.Listen(full, 0)); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(fd)
-		if err := unix.Connect(fd, sa); err != nil && !errors.Is(err, unix.EINPROGRESS) {
-			t.Fatal(err)
-		}
-	}
+	blackhole(t, "127.0.1.1:8080")
 	greet(t, "s2:8080", "127.0.1.2:8080")
 	r := newRig(t, Options{})
 	f := vip(lb.Ports(8080), 2)

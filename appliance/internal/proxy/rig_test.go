@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -26,6 +27,8 @@ type rig struct {
 	t     *testing.T
 	proxy *Proxy
 	table *stick.Table
+	// stop ends Run and waits for it.
+	stop func()
 }
 
 func newRig(t *testing.T, o Options) *rig {
@@ -34,16 +37,19 @@ func newRig(t *testing.T, o Options) *rig {
 	if o.Table == nil {
 		o.Table = stick.New(stick.Options{})
 	}
-	o.Grace = -1
+	o.Grace = cmp.Or(o.Grace, -1)
 	r := &rig{t: t, proxy: New(o), table: o.Table}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.proxy.Run(ctx) }()
-	t.Cleanup(func() {
+	r.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	})
+	t.Cleanup(func() {
+		r.stop()
 		if err := r.proxy.Close(); err != nil {
 			t.Error(err)
 		}

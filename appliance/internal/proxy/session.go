@@ -56,18 +56,28 @@ func (e *side) Ready(ev reactor.Events) {
 		return
 	}
 	e.note(ev)
-	if ev&reactor.Reset != 0 {
+	if ev&reactor.Reset != 0 && e.ended() {
 		s.abort("reset")
 		return
 	}
 	s.pump()
 }
 
+// ended reports whether the side has sent its end already. If not, what it sent
+// before a reset is still to be read, and the read after it tells of the reset: a
+// server that answers early and closes on unread input resets its own answer.
+func (e *side) ended() bool {
+	if e == &e.s.client {
+		return e.s.upDone
+	}
+	return e.s.downDone
+}
+
 func (e *side) note(ev reactor.Events) {
-	if ev&reactor.Closed != 0 {
+	if ev&(reactor.Closed|reactor.Reset) != 0 {
 		e.Closed = true
 	}
-	if ev&(reactor.Readable|reactor.Closed) != 0 {
+	if ev&(reactor.Readable|reactor.Closed|reactor.Reset) != 0 {
 		e.Readable = true
 	}
 	if ev&reactor.Writable != 0 {
@@ -82,6 +92,12 @@ func (s *session) start() {
 	s.last = s.started
 	s.client.s, s.server.s = s, s
 	s.timer.Fire = s.tick
+	// The state of servers may have changed since the connection was accepted.
+	if s.view = s.svc.view.Load(); s.view == nil {
+		s.w.p.refused[notServed].Add(1)
+		s.abort(notServed.String())
+		return
+	}
 	if p := s.view.front.Persistence; p.Kind == lb.PersistSourceIP {
 		s.key = p.Key(s.peer.Addr())
 	}
@@ -98,40 +114,52 @@ func (s *session) link() {
 
 // pump moves what can be moved, in both directions.
 func (s *session) pump() {
-	up, more := s.flow(&s.up, &s.client, &s.server, &s.upDone)
-	s.account(&s.upBytes, &s.to.srv.in, up)
-	if s.over {
-		return
+	more := false
+	if !s.upDone {
+		moved, out := s.up.Move(s.w.scratch, &s.client.End, &s.server.End)
+		s.account(&s.upBytes, &s.to.srv.in, moved)
+		more = s.outcome(out, &s.server, &s.upDone)
 	}
-	down, more2 := s.flow(&s.down, &s.server, &s.client, &s.downDone)
-	s.account(&s.downBytes, &s.to.srv.out, down)
+	if !s.downDone && !s.over {
+		moved, out := s.down.Move(s.w.scratch, &s.server.End, &s.client.End)
+		s.account(&s.downBytes, &s.to.srv.out, moved)
+		more = s.outcome(out, &s.client, &s.downDone) || more
+	}
 	switch {
 	case s.over:
 	case s.upDone && s.downDone:
 		s.end("closed", unix.Close)
-	case more || more2:
+	case more:
 		s.postpone()
 	}
 }
 
-// flow gives one direction its turn. At its end the other side is told by FIN,
-// unless both are at their end and a close says it all.
-func (s *session) flow(f *relay.Flow, src, dst *side, done *bool) (moved int, more bool) {
-	if *done {
-		return 0, false
-	}
-	moved, out := f.Move(s.w.scratch, &src.End, &dst.End)
+// outcome acts on the end of a direction's turn and reports whether it wants
+// another. At the end of its stream the other side is told by FIN, unless both are
+// at their end and a close says it all.
+func (s *session) outcome(out relay.Outcome, dst *side, done *bool) (more bool) {
 	switch out {
 	case relay.Waiting:
 	case relay.More:
-		more = true
+		return true
 	case relay.Finished:
 		*done = true
 		s.finished(dst)
 	case relay.Broken:
+		s.rescue(dst)
 		s.abort("reset")
 	}
-	return moved, more
+	return false
+}
+
+// rescue hands on what the server said before it refused to take more: the answer
+// to an upload that it did not want to read.
+func (s *session) rescue(dst *side) {
+	if dst == &s.server && !s.downDone {
+		s.server.Readable = true
+		moved, _ := s.down.Move(s.w.scratch, &s.server.End, &s.client.End)
+		s.account(&s.downBytes, &s.to.srv.out, moved)
+	}
 }
 
 func (s *session) finished(dst *side) {

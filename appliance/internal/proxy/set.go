@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/internal/plan"
@@ -64,7 +66,7 @@ func wanted(table plan.L7Table) (map[netip.AddrPort]string, error) {
 }
 
 func (p *Proxy) openMissing(c *change) {
-	for at := range c.owners {
+	for _, at := range slices.SortedFunc(maps.Keys(c.owners), netip.AddrPort.Compare) {
 		if p.listeners[at] != nil {
 			continue
 		}
@@ -95,6 +97,7 @@ func (p *Proxy) swap(c *change, table plan.L7Table) {
 			c.errs = append(c.errs, err)
 		}
 	}
+	p.capacity.Store(p.room())
 	p.cutUnusable()
 }
 
@@ -150,7 +153,9 @@ func (p *Proxy) openListener(l *listener, s *service) error {
 	return nil
 }
 
-// cutUnusable ends the sessions of servers that are halted or down.
+// cutUnusable ends the sessions of servers that are halted or down. A loop looks
+// itself whether they have any: a session that starts at this moment has either been
+// counted when the loop comes to it, or it starts with the new settings.
 func (p *Proxy) cutUnusable() {
 	bad := map[*server]bool{}
 	for _, s := range p.services {
@@ -159,7 +164,7 @@ func (p *Proxy) cutUnusable() {
 			continue
 		}
 		for i := range v.targets {
-			if t := &v.targets[i]; !t.State.KeepsFlows() && t.srv.active.Load() > 0 {
+			if t := &v.targets[i]; !t.State.KeepsFlows() {
 				bad[t.srv] = true
 			}
 		}
@@ -168,6 +173,13 @@ func (p *Proxy) cutUnusable() {
 		return
 	}
 	for _, w := range p.workers {
-		w.loop.Do(func() { w.leave(bad) })
+		w.loop.Do(func() {
+			for srv := range bad {
+				if srv.active.Load() > 0 {
+					w.leave(bad)
+					return
+				}
+			}
+		})
 	}
 }

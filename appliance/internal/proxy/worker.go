@@ -53,7 +53,7 @@ func (p *Proxy) admit(svc *service, v *view) reason {
 	if v == nil {
 		return notServed
 	}
-	if p.sessions.Add(1) > p.maxConns {
+	if p.sessions.Add(1) > p.capacity.Load() {
 		p.sessions.Add(-1)
 		return fdBudget
 	}
