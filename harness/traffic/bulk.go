@@ -1,6 +1,7 @@
 package traffic
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -227,24 +228,43 @@ func (b *bulkLoad) data() io.Reader {
 // endless is the size of a download that only ctx ends.
 const endless = 1 << 40
 
+// transferHTTP makes one request by hand, so that the client costs as little as it
+// can: a library's copies would hide what the way costs.
 func (b *bulkLoad) transferHTTP(ctx context.Context, source string) error {
-	client := newHTTPClient(dialer{source}, true)
-	client.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) {
-		return b.dial(ctx, source, addr)
+	plain, err := b.dial(ctx, source, b.target.addr.String())
+	if err != nil {
+		return err
 	}
-	defer client.CloseIdleConnections()
+	stop := context.AfterFunc(ctx, func() { b.forget(plain); _ = plain.Close() })
+	defer stop()
+	defer plain.Close()
+	defer b.forget(plain)
+	c, err := b.target.over(ctx, plain)
+	if err != nil {
+		return err
+	}
 	size := b.Bytes
 	if size <= 0 {
 		size = endless
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.target.url(fmt.Sprintf("/bytes?n=%d", size)), nil)
+	ask := fmt.Sprintf("GET /bytes?n=%d HTTP/1.1\r\nHost: %s\r\n\r\n", size, b.target.addr)
 	if b.up {
-		req, err = http.NewRequestWithContext(ctx, http.MethodPost, b.target.url("/sink"), io.LimitReader(zeros{}, size))
+		ask = fmt.Sprintf("POST /sink HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n", b.target.addr, size)
 	}
-	if err != nil {
+	if _, err := io.WriteString(c, ask); err != nil {
 		return err
 	}
-	resp, err := client.Do(req)
+	if b.up {
+		if _, err := io.CopyBuffer(onlyWriter{c}, io.LimitReader(b.data(), size), make([]byte, bulkChunk)); err != nil {
+			return err
+		}
+	}
+	return b.answer(c)
+}
+
+// answer reads the answer to a request, and counts the body of a download.
+func (b *bulkLoad) answer(c net.Conn) error {
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		return err
 	}

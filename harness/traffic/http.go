@@ -36,16 +36,21 @@ func newHTTPClient(d dialer, fresh bool) *http.Client {
 	}
 }
 
-// url is a path at the target; without a scheme ports 443 and 8443 are HTTPS.
+// url is a path at the target.
 func (t target) url(path string) string {
-	scheme := t.scheme
-	if scheme != "http" && scheme != "https" {
-		scheme = "http"
-		if p := t.addr.Port(); p == 443 || p == 8443 {
-			scheme = "https"
-		}
+	scheme := "http"
+	if t.secure() {
+		scheme = "https"
 	}
 	return scheme + "://" + t.addr.String() + path
+}
+
+// secure tells HTTPS from HTTP; without a scheme ports 443 and 8443 are HTTPS.
+func (t target) secure() bool {
+	if t.scheme == "http" || t.scheme == "https" {
+		return t.scheme == "https"
+	}
+	return t.addr.Port() == 443 || t.addr.Port() == 8443
 }
 
 func get(ctx context.Context, c *http.Client, url string) (*http.Response, error) {

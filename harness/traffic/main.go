@@ -48,6 +48,8 @@ func Kinds() map[string]KindInfo {
 		"tcp-clients": {"clients over TCP probe frames only", runClients},
 		"parallel":    {"simultaneous first connections of new clients: parallel_split", runParallel},
 		"tcp-stream":  {"long-lived TCP connections with probe frames: tcp_survival, tcp_stall_ms", runStream},
+		"web":         {"HTTP(S) requests over connections that stay open: web_survival, web_stall_ms, server identity", runWeb},
+		"burn":        {"busy loops, one per processor; sends nothing", runBurn},
 		"http":        {"HTTP(S) requests, open loop with rate, else closed loop: rps or cps, latency, errors", runHTTP},
 		"bulk":        {"throughput over TCP or HTTP(S): goodput in Mbit/s", runBulk},
 		"rtsp":        {"RTSP play or, with publish, RECORD over udp or tcp: continuity and server identity", runRTSP},
@@ -170,11 +172,13 @@ func (a *agent) serve(ctx context.Context) error {
 }
 
 func (a *agent) check() error {
-	t, err := parseTarget(a.To)
-	if err != nil {
-		return err
+	if a.To != "" || a.Kind != "burn" {
+		t, err := parseTarget(a.To)
+		if err != nil {
+			return err
+		}
+		a.target = t
 	}
-	a.target = t
 	if a.Flows > MaxFlows || a.Flows < 0 {
 		return fmt.Errorf("flows is %d: use 0 to %d", a.Flows, MaxFlows)
 	}

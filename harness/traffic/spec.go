@@ -14,7 +14,8 @@ type Spec struct {
 	// From is the node that runs the load, To the target "host:port" or
 	// "${vip.traffic}:60000"; the lab resolves names before the agent starts.
 	From string `yaml:"from" json:"from"`
-	To   string `yaml:"to" json:"to"`
+	// Only burn has no target.
+	To string `yaml:"to,omitempty" json:"to"`
 	// Sources are the client addresses used in turn; filled by the lab from the
 	// node's pool: Clients many of them.
 	Clients int      `yaml:"clients,omitempty" json:"clients,omitempty"`
