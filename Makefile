@@ -48,7 +48,7 @@ generate-check: generate ## the committed objects are what the sources give
 	git diff --exit-code -- appliance/internal/dataplane/ebpf
 
 bench: build ## data-plane and lab benchmarks, minus their floors
-	@$(GO) run ./internal/testsum bench
+	@$(GO) run ./internal/bench
 
 bench-failover: build ## p99 of the outage from at least 100 trials
 	@TRIALS=$${TRIALS:-25} bin/vosbed run failover
