@@ -52,7 +52,12 @@ func (p prober) check(ctx context.Context, probe plan.Probe) lb.Verdict {
 	if !verdict.OK || !p.throughVIP(probe) {
 		return verdict
 	}
-	return p.viaVIP(ctx, probe)
+	via, possible := p.viaVIP(ctx, probe)
+	if possible && (!via.OK || probe.Served) {
+		return via
+	}
+	verdict.ViaVIP = possible // and the direct answer says more than that the VIP is there
+	return verdict
 }
 
 func (p prober) throughVIP(probe plan.Probe) bool {
@@ -62,17 +67,29 @@ func (p prober) throughVIP(probe plan.Probe) bool {
 }
 
 // viaVIP finds a server that answers on its own address but not on the VIP: clients
-// of Direct Routing would get nothing.
-func (p prober) viaVIP(ctx context.Context, probe plan.Probe) lb.Verdict {
-	verdict := p.attempt(ctx, probe.VIP, probe.Check, func(ctx context.Context) (net.Conn, error) {
-		return p.dialVIA(ctx, probe.VIP, probe.Target, probe.Port)
+// of Direct Routing would get nothing. A port that clients use there must pass the
+// whole check. Another one, such as 8443 of a service for media streams, need not be
+// open there: accepting and refusing prove alike that the server has the VIP. It is
+// not possible where the network does not allow it.
+func (p prober) viaVIP(ctx context.Context, probe plan.Probe) (verdict lb.Verdict, possible bool) {
+	check := probe.Check
+	if !probe.Served {
+		check.Kind = lb.CheckConnect
+	}
+	var dialed error
+	verdict = p.attempt(ctx, probe.VIP, check, func(ctx context.Context) (conn net.Conn, err error) {
+		conn, dialed = p.dialVIA(ctx, probe.VIP, probe.Target, probe.Port)
+		return conn, dialed
 	})
 	verdict.ViaVIP = true
-	if !verdict.OK {
+	switch {
+	case !probe.Served && errors.Is(dialed, syscall.ECONNREFUSED):
+		verdict.OK, verdict.Failed = true, ""
+	case !verdict.OK:
 		verdict.Failed = fmt.Sprintf("%s answers on its own address but not as the VIP %s (is the VIP on its loopback? guide 8.2): %s",
 			probe.Target, probe.VIP, verdict.Failed)
 	}
-	return verdict
+	return verdict, !errors.Is(dialed, errors.ErrUnsupported)
 }
 
 // attempt makes one check of addr over the connection that dial opens.

@@ -96,7 +96,7 @@ func (c *computation) probes(svc lb.VirtualService) {
 			Port: svc.Check.Port, Check: svc.Check, Layer: svc.Layer,
 		}
 		if svc.Method == lb.DR {
-			p.VIP = svc.Addr
+			p.VIP, p.Served = svc.Addr, svc.Protocols.Has(lb.TCP) && svc.Ports.Contains(p.Port)
 		}
 		c.plan.Probes = append(c.plan.Probes, p)
 	}

@@ -119,6 +119,8 @@ type Probe struct {
 	Port  uint16
 	Check lb.HealthCheck
 	// VIP is set for DR servers: the address of a through-VIP check.
-	VIP   netip.Addr
-	Layer lb.Layer
+	VIP netip.Addr
+	// Served says that Port is one of the service's own: clients use it by the VIP.
+	Served bool
+	Layer  lb.Layer
 }

@@ -14,8 +14,13 @@ import (
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
-// Conflicts lists who else has spoken for a VIP: a sender of ARP or of neighbour
-// advertisements whose MAC is neither this node's nor one of Options.IgnoreMACs.
+// claimLife is how long a claim counts: several times the period at which the owner
+// asks, so that what was solved turns green and what is not stays red.
+const claimLife = 10 * time.Second
+
+// Conflicts lists who else has spoken for a VIP in the last ten seconds: a sender of
+// ARP or of neighbour advertisements whose MAC is neither this node's, nor the peer's,
+// nor one of Options.IgnoreMACs.
 func (p *Plane) Conflicts(ctx context.Context) ([]lb.ARPConflict, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -27,6 +32,7 @@ func (p *Plane) Conflicts(ctx context.Context) ([]lb.ARPConflict, error) {
 		return nil, err
 	}
 	known = append(known, p.opts.IgnoreMACs()...)
+	p.findPeers()
 	now, err := lease.Now()
 	if err != nil {
 		return nil, err
@@ -36,10 +42,11 @@ func (p *Plane) Conflicts(ctx context.Context) ([]lb.ARPConflict, error) {
 		vip := unwire(k.Vip)
 		_, ours := p.kernel.vips[vip]
 		mac := net.HardwareAddr(k.Mac[:])
-		if ours && !slices.ContainsFunc(known, func(m net.HardwareAddr) bool { return bytes.Equal(m, mac) }) {
+		age := time.Duration(now - min(c.Last, now))
+		if ours && age <= claimLife && !p.peers[k.Mac] && !slices.ContainsFunc(known, func(m net.HardwareAddr) bool { return bytes.Equal(m, mac) }) {
 			out = append(out, lb.ARPConflict{
 				VIP: vip, MAC: mac.String(), Server: p.serverWith(k.Mac), Count: c.Count,
-				Last: time.Now().Add(-time.Duration(now - min(c.Last, now))),
+				Last: time.Now().Add(-age),
 			})
 		}
 	})
@@ -47,6 +54,20 @@ func (p *Plane) Conflicts(ctx context.Context) ([]lb.ARPConflict, error) {
 		return cmp.Or(a.VIP.Compare(b.VIP), cmp.Compare(a.MAC, b.MAC))
 	})
 	return out, errors.Join(err, ctx.Err())
+}
+
+// findPeers notes where the peer is now. It is not forgotten when it dies: its last
+// claims are no ARP problem either.
+func (p *Plane) findPeers() {
+	for _, a := range p.opts.Peers() {
+		routes, err := p.nl.RouteGet(a.Unmap().AsSlice())
+		if err != nil || len(routes) == 0 {
+			continue
+		}
+		if mac := p.neighbour(a, routes[0].LinkIndex); mac != [6]byte{} {
+			p.peers[mac] = true
+		}
+	}
 }
 
 func (p *Plane) ownMACs() ([]net.HardwareAddr, error) {

@@ -28,7 +28,15 @@
 // draining server (or weight 0) keeps its flows and, if the service says so, its
 // persistent clients; a TCP packet that is not a SYN counts as an existing flow
 // (it lost its table entry in a failover). Idle entries end by the persistence
-// timeout, idle UDP flows with them, TCP flows after Options.TCPIdle.
+// timeout, idle UDP flows with them, TCP flows after Options.TCPIdle. A reset renews
+// nothing and begins nothing: servers that write to clients that have gone draw them.
+//
+// # Checks through the VIP
+//
+// [Plane.DialVIA] connects to a real server by the VIP. Each server has a check address
+// of its own, from 198.19.224.0/19 or fd76:6f73:6265:6400::/64, with a host route and
+// a permanent neighbour on the interface. The programs turn it into the VIP on the way
+// out and back on the way in (bpf/probe.h); it is never on the wire.
 package ebpf
 
 import (
@@ -37,6 +45,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"reflect"
 	"slices"
 	"sync"
@@ -44,6 +53,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/vosbed/vosbed/appliance/internal/dataplane"
 	"github.com/vosbed/vosbed/appliance/internal/dataplane/ebpf/lease"
@@ -73,8 +83,11 @@ type Options struct {
 	// TCPIdle ends a silent TCP flow (default 15 min), UDPIdle a silent UDP flow
 	// (default 2 min), Closing a flow after FIN or RST (default 10 s).
 	TCPIdle, UDPIdle, Closing time.Duration
-	// IgnoreMACs lists MACs that may speak for the VIPs, such as the peer's.
+	// IgnoreMACs lists MACs that may speak for the VIPs.
 	IgnoreMACs func() []net.HardwareAddr
+	// Peers lists addresses of the other node of a pair. The MACs at which they are
+	// or have been found may speak for the VIPs too.
+	Peers func() []netip.Addr
 }
 
 func (o Options) withDefaults() Options {
@@ -90,6 +103,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.IgnoreMACs == nil {
 		o.IgnoreMACs = func() []net.HardwareAddr { return nil }
+	}
+	if o.Peers == nil {
+		o.Peers = func() []netip.Addr { return nil }
 	}
 	return o
 }
@@ -111,6 +127,7 @@ type Plane struct {
 	nl    *netlink.Handle
 	ns    netns.NsHandle
 	hz    uint64
+	raw   int // packet socket that only sends, -1 = none
 
 	// mu guards all below: what the kernel is known to hold.
 	mu       sync.Mutex
@@ -126,12 +143,14 @@ type Plane struct {
 	why      string
 	census   census
 	watching bool
+	peers    map[[6]byte]bool // where the peer has been found
+	asked    time.Time        // for foreign claims
 }
 
 // New loads the programs and adopts what an earlier process pinned. It attaches
 // nothing (the first Set does) and starts no goroutine.
 func New(opts Options) (*Plane, error) {
-	p := &Plane{opts: opts.withDefaults(), ifaces: map[string]*attachment{}, hops: hops{}}
+	p := &Plane{opts: opts.withDefaults(), ifaces: map[string]*attachment{}, hops: hops{}, peers: map[[6]byte]bool{}, raw: -1}
 	p.log = p.opts.Logger
 	if err := p.open(); err != nil {
 		return nil, errors.Join(err, p.Close())
@@ -149,6 +168,12 @@ func (p *Plane) open() (err error) {
 	if p.nl, err = netlink.NewHandle(); err != nil {
 		return fmt.Errorf("open netlink: %w", err)
 	}
+	if p.raw, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
+		return fmt.Errorf("open a packet socket (CAP_NET_RAW is needed): %w", err)
+	}
+	if err = p.forgetChecks(); err != nil {
+		return err
+	}
 	if p.lease, err = lease.Create(p.opts.PinDir); err != nil {
 		return err
 	}
@@ -158,7 +183,8 @@ func (p *Plane) open() (err error) {
 	return p.adopt()
 }
 
-// Close releases handles. Pinned maps, links and clsact filters go on working.
+// Close releases handles and removes the ways of checks ([Plane.DialVIA]). Pinned
+// maps, links and clsact filters go on working.
 func (p *Plane) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,12 +200,16 @@ func (p *Plane) Close() error {
 		errs = append(errs, p.lease.Close())
 	}
 	if p.nl != nil {
+		errs = append(errs, p.forgetChecks())
 		p.nl.Close()
+	}
+	if p.raw >= 0 {
+		errs = append(errs, unix.Close(p.raw))
 	}
 	if p.ns.IsOpen() {
 		errs = append(errs, p.ns.Close())
 	}
-	p.objs, p.lease, p.nl = nil, nil, nil
+	p.objs, p.lease, p.nl, p.raw = nil, nil, nil, -1
 	return errors.Join(errs...)
 }
 

@@ -16,7 +16,7 @@ const sweepPeriod = time.Second
 
 // Run watches the neighbour table and sweeps the tables until ctx ends; then it
 // returns nil. Without it nothing expires but by use, counts for limits drift, and
-// a real server's new MAC is never learned.
+// a real server's new MAC is never learned, and nobody is asked for foreign claims.
 func (p *Plane) Run(ctx context.Context) error {
 	timer := time.NewTimer(sweepPeriod)
 	defer timer.Stop()
@@ -65,7 +65,7 @@ func (p *Plane) watch(ctx context.Context, events <-chan netlink.NeighUpdate, ti
 			}
 		case <-timer.C:
 			start := time.Now()
-			if err := errors.Join(p.sweep(), p.refreshHops(), p.reattach()); err != nil {
+			if err := errors.Join(p.sweep(), p.refreshHops(), p.reattach(), p.ask(start)); err != nil {
 				p.log.WarnContext(ctx, "sweep of the data-plane tables failed", "err", err)
 			}
 			timer.Reset(max(sweepPeriod, 10*time.Since(start)))
