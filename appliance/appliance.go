@@ -46,7 +46,17 @@ type applied struct {
 	failed map[string]error
 }
 
-// New builds an appliance and starts nothing. What it acquired is released when it
+// ConfigError is a mistake in the configuration, or in a file that it names.
+type ConfigError struct{ Err error }
+
+// Error returns the mistake.
+func (e *ConfigError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// New builds an appliance and starts nothing. An error is a [*ConfigError] where the
+// configuration is to blame. What it acquired is released when it
 // fails.
 func New(opts Options) (*Appliance, error) {
 	opts = opts.withDefaults()
@@ -55,27 +65,28 @@ func New(opts Options) (*Appliance, error) {
 	}
 	cfg, err := loadConfig(opts.ConfigFile)
 	if err != nil {
-		return nil, err
+		return nil, &ConfigError{err}
 	}
 	overrides, err := override.Open(filepath.Join(opts.StateDir, "overrides.json"), cfg.Node.Name)
 	if err != nil {
 		return nil, err
 	}
-	eng, err := openEngine(opts)
+	sources := &facts{overrides: overrides}
+	sources.setConfig(cfg, config.Revision(cfg))
+	eng, err := openEngine(opts, sources.peers)
 	if err != nil {
 		return nil, err
 	}
 	blind := &blindness{}
 	a := &Appliance{
 		opts: opts, log: opts.Logger, engine: eng, table: stick.New(stick.Options{}), blind: blind,
-		health: health.New(health.Options{Logger: opts.Logger, Blind: blind.now}),
+		health: health.New(health.Options{Logger: opts.Logger, Blind: blind.now, DialVIA: eng.dialVIA}),
 		ready:  make(chan struct{}), changed: make(chan struct{}, 1),
 	}
 	a.proxy = proxy.New(proxy.Options{Logger: opts.Logger, Table: a.table})
-	a.facts = &facts{overrides: overrides, health: a.health.Snapshot}
-	a.facts.setConfig(cfg, config.Revision(cfg))
+	sources.health, a.facts = a.health.Snapshot, sources
 	if a.pair, err = newPair(a, cfg); err != nil {
-		return nil, errors.Join(err, a.engine.Close(), a.proxy.Close())
+		return nil, errors.Join(&ConfigError{err}, a.engine.Close(), a.proxy.Close())
 	}
 	a.loop = a.newLoop(cfg)
 	return a, nil

@@ -3,12 +3,13 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/vosbed/vosbed/internal/buildinfo"
 )
 
 func main() { os.Exit(run()) }
@@ -16,23 +17,32 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := root().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "lbd:", err)
-		return 1
+	d := &daemon{}
+	err := d.root().ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
 	}
-	return 0
+	d.complain(os.Stderr, err)
+	return d.exitCode(err)
 }
 
-func root() *cobra.Command {
+// root is the command line.
+func (d *daemon) root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lbd",
 		Short: "The load balancer daemon for Harmonic VOS",
 		Long: `lbd balances Harmonic VOS servers as the deployment guide describes: layer 4
 direct routing in eBPF, a layer 7 TCP proxy, health checks, and a pair of nodes
-that takes over within half a second. lbctl talks to a running lbd.`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
+that takes over within half a second. lbctl talks to a running lbd.
+
+Exit codes: 0 stopped by a signal; 1 could not start, or failed; 2 usage or a
+mistake in the configuration.`,
+		Version:          buildinfo.Get().String(),
+		SilenceUsage:     true,
+		SilenceErrors:    true,
+		PersistentPreRun: func(*cobra.Command, []string) { d.understood = true },
 	}
-	cmd.AddCommand(runCommand(), sentinelCommand())
+	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	cmd.AddCommand(d.runCommand(), sentinelCommand())
 	return cmd
 }

@@ -1,21 +1,23 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vosbed/vosbed/appliance"
+	"github.com/vosbed/vosbed/internal/buildinfo"
 )
 
-func runCommand() *cobra.Command {
-	var (
-		opts  appliance.Options
-		level = slog.LevelInfo
-	)
+func (d *daemon) runCommand() *cobra.Command {
+	level := slog.LevelInfo
+	opts := &d.opts
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the daemon in the foreground",
@@ -23,13 +25,11 @@ func runCommand() *cobra.Command {
   lbd run --config config.yaml --state ./state --socket ./lbd.sock --bpffs /sys/fs/bpf/vosbed`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			opts.Logger = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-			a, err := appliance.New(opts)
-			if err != nil {
+			if err := d.check(); err != nil {
 				return err
 			}
-			go announceReady(cmd, a)
-			return a.Run(cmd.Context())
+			opts.Logger = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+			return d.serve(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()
@@ -42,11 +42,32 @@ func runCommand() *cobra.Command {
 	return cmd
 }
 
+// serve runs the appliance until ctx ends.
+func (d *daemon) serve(ctx context.Context, out io.Writer) error {
+	a, err := appliance.New(d.opts)
+	if err != nil {
+		return err
+	}
+	log, build := d.opts.Logger, buildinfo.Get()
+	log.InfoContext(ctx, "starting", "version", build.Version, "commit", build.Revision, "config", d.opts.ConfigFile)
+	running, ended := context.WithCancel(ctx)
+	var waiting sync.WaitGroup
+	waiting.Go(func() { announceReady(running, a, log, out) })
+	err = a.Run(ctx)
+	ended()
+	waiting.Wait()
+	if err == nil {
+		log.InfoContext(ctx, "stopped")
+	}
+	return err
+}
+
 // announceReady tells a supervisor on standard output that the node is set up.
-func announceReady(cmd *cobra.Command, a *appliance.Appliance) {
+func announceReady(ctx context.Context, a *appliance.Appliance, log *slog.Logger, out io.Writer) {
 	select {
-	case <-cmd.Context().Done():
+	case <-ctx.Done():
 	case <-a.Ready():
-		fmt.Fprintln(cmd.OutOrStdout(), `{"ready":true}`)
+		log.InfoContext(ctx, "ready")
+		fmt.Fprintln(out, `{"ready":true}`)
 	}
 }

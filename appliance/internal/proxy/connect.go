@@ -108,7 +108,7 @@ func (s *session) redispatch(err error) { s.connect(s.giveUp(err)) }
 func (s *session) giveUp(err error) (*target, reason) {
 	failed := s.to
 	s.w.p.refused[connectFailed].Add(1)
-	s.w.p.o.Logger.Debug("connect failed", "service", s.svc.name, "rip", failed.Name, "err", err)
+	s.w.p.o.Logger.Debug("connect failed", "vip", s.svc.name, "rip", failed.Name, "err", err)
 	s.connecting = false
 	s.w.loop.Cancel(&s.timer)
 	s.drop(&s.server, unix.Close)

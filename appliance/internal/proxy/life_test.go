@@ -231,7 +231,7 @@ func TestSessionLine(t *testing.T) {
 	delete(got, "time")
 	delete(got, "duration")
 	want := map[string]any{
-		"level": "DEBUG", "msg": "session ended", "service": "VIP1", "client": c.LocalAddr().String(), "port": 8080.,
+		"level": "DEBUG", "msg": "session ended", "vip": "VIP1", "client": c.LocalAddr().String(), "port": 8080.,
 		"rip": "s1", "in_bytes": 6., "out_bytes": 8. + 6., "why": "closed",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

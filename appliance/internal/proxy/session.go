@@ -283,7 +283,7 @@ func (s *session) log(why string) {
 	if s.to != nil {
 		rip = s.to.Name
 	}
-	log.DebugContext(ctx, "session ended", "service", s.svc.name, "client", s.peer, "port", s.port,
+	log.DebugContext(ctx, "session ended", "vip", s.svc.name, "client", s.peer, "port", s.port,
 		"rip", rip, "in_bytes", s.upBytes, "out_bytes", s.downBytes,
 		"duration", s.w.loop.Now().Sub(s.started), "why", why)
 }
