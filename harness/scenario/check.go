@@ -181,6 +181,9 @@ func (c *checker) mutants() {
 			c.failf(at+".must_fail", "no expectation %q", m.MustFail)
 		}
 		c.wires(at+".change.wire", m.Change.Wire)
+		for j, f := range m.Change.Faults {
+			c.fault(fmt.Sprintf("%s.change.faults[%d]", at, j), f)
+		}
 		if _, err := topo.Compute(whole(c.s.Topology.Merge(m.Change.Topology))); err != nil {
 			c.failf(at+".change.topology", "%v", err)
 		}

@@ -40,6 +40,7 @@ func (st Step) kinds() []string {
 		{"arp", st.ARP != nil},
 		{"carried", st.Carried != ""},
 		{"parallel", st.Parallel != nil},
+		{"play", st.Play != nil},
 	}
 	var out []string
 	for _, p := range present {
@@ -106,6 +107,8 @@ func (c *checker) step(at string, st Step) {
 		if st.ARP.Set != "solved" && st.ARP.Set != "unsolved" {
 			c.failf(at+".set", "arp is solved or unsolved, not %q", st.ARP.Set)
 		}
+	case "play":
+		c.play(at, *st.Play)
 	case "parallel":
 		c.steps(at, st.Parallel)
 	}

@@ -161,7 +161,7 @@ func (s *Scenario) Mutate(name string) (*Scenario, Mutant, error) {
 	out.Appliance = s.Appliance.Then(m.Change.Appliance)
 	out.Topology = s.Topology.Merge(m.Change.Topology)
 	out.Wire = append(slices.Clone(s.Wire), m.Change.Wire...)
-	out.Steps = prune(s.Steps, m)
+	out.Steps = append(faultSteps(m.Change.Faults), prune(s.Steps, m)...)
 	return &out, m, nil
 }
 
@@ -169,6 +169,15 @@ func (s *Scenario) mutantNames() []string {
 	var out []string
 	for _, m := range s.Mutants {
 		out = append(out, m.Name)
+	}
+	return out
+}
+
+// faultSteps brings a mutant's faults into force.
+func faultSteps(faults []Fault) []Step {
+	var out []Step
+	for _, f := range faults {
+		out = append(out, Step{Fault: &f})
 	}
 	return out
 }

@@ -68,6 +68,8 @@ type Change struct {
 	Secret   string     `yaml:"secret,omitempty"`
 	Topology topo.Spec  `yaml:"topology,omitempty"`
 	Wire     []WireRule `yaml:"wire,omitempty"`
+	// Faults are in force before the first step.
+	Faults []Fault `yaml:"faults,omitempty"`
 }
 
 // Step is one thing to do. Exactly one key besides Name is written.
@@ -92,6 +94,7 @@ type Step struct {
 	ARP         *ARPStep          `yaml:"arp,omitempty"`
 	Carried     string            `yaml:"carried,omitempty"` // a metric: see package step
 	Parallel    []Step            `yaml:"parallel,omitempty"`
+	Play        *PlayStep         `yaml:"play,omitempty"`
 }
 
 // Until waits for an expression over one status record. Node is a node, a role

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/vosbed/vosbed/harness/lab"
@@ -40,6 +41,7 @@ type Runner struct {
 	Rand     *rand.Rand
 	Progress Progress
 	skip     map[string]int // first client address of each load
+	plays    atomic.Int64   // players run so far
 }
 
 // kind runs one step.
@@ -67,6 +69,7 @@ func kinds() map[string]kind {
 		"arp":         (*Runner).arp,
 		"carried":     (*Runner).carried,
 		"parallel":    (*Runner).parallel,
+		"play":        (*Runner).play,
 	}
 }
 

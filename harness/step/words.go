@@ -54,6 +54,8 @@ func words(st scenario.Step) string {
 		return fmt.Sprintf("ARP problem of %s: %s", st.ARP.Node, st.ARP.Set)
 	case "carried":
 		return "count who carried the probes: " + st.Carried
+	case "play":
+		return playWords(*st.Play)
 	case "parallel":
 		return fmt.Sprintf("%d steps at once", len(st.Parallel))
 	}
