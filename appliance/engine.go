@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"time"
 
@@ -20,11 +22,19 @@ type engine struct {
 	stream    dataplane.Stream
 	conflicts dataplane.Conflicts
 	run       func(context.Context) error
+	// dialVIA is for checks of DR servers by the VIP.
+	dialVIA func(ctx context.Context, vip, rip netip.Addr, port uint16) (net.Conn, error)
 }
 
-// openEngine chooses by Options.Dataplane.
-func openEngine(o Options) (engine, error) {
-	plane, err := newPlane(o)
+// viaDialer is the face of an engine that reaches one real server by the VIP.
+type viaDialer interface {
+	DialVIA(ctx context.Context, vip, rip netip.Addr, port uint16) (net.Conn, error)
+}
+
+// openEngine chooses by Options.Dataplane. peers lists the other node's addresses,
+// whose claims to the VIPs are no conflict.
+func openEngine(o Options, peers func() []netip.Addr) (engine, error) {
+	plane, err := newPlane(o, peers)
 	if err != nil {
 		return engine{}, err
 	}
@@ -32,19 +42,22 @@ func openEngine(o Options) (engine, error) {
 	e.entries, _ = plane.(dataplane.Entries)
 	e.stream, _ = plane.(dataplane.Stream)
 	e.conflicts, _ = plane.(dataplane.Conflicts)
+	if d, ok := plane.(viaDialer); ok {
+		e.dialVIA = d.DialVIA
+	}
 	if r, ok := plane.(interface{ Run(context.Context) error }); ok {
 		e.run = r.Run
 	}
 	return e, nil
 }
 
-func newPlane(o Options) (dataplane.Plane, error) {
+func newPlane(o Options, peers func() []netip.Addr) (dataplane.Plane, error) {
 	switch o.Dataplane {
 	case "memory":
 		return memory.New(memory.Options{Now: time.Now}), nil
 	case "auto", "tcx", "clsact":
 		plane, err := ebpf.New(ebpf.Options{
-			PinDir: o.BPFFS, Attach: ebpf.Attach(o.Dataplane), Logger: o.Logger,
+			PinDir: o.BPFFS, Attach: ebpf.Attach(o.Dataplane), Logger: o.Logger, Peers: peers,
 		})
 		if errors.Is(err, os.ErrPermission) {
 			return nil, fmt.Errorf("load the eBPF data plane (run as root, or with CAP_BPF and CAP_NET_ADMIN): %w", err)
@@ -52,6 +65,16 @@ func newPlane(o Options) (dataplane.Plane, error) {
 		return plane, err
 	}
 	return nil, fmt.Errorf("unknown data plane %q: use one of %v", o.Dataplane, Engines())
+}
+
+// peers are the other node's ends of the heartbeat paths.
+func (f *facts) peers() []netip.Addr {
+	cfg, _ := f.current()
+	var out []netip.Addr
+	for _, path := range cfg.Node.Paths {
+		out = append(out, path.Peer.Addr())
+	}
+	return out
 }
 
 // describe asks the engine who it is; the answer may change after the first Set.
