@@ -38,19 +38,22 @@ func bringUp(b *testing.B, nodes int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	var spent time.Duration
+	best := time.Hour
 	for b.Loop() {
 		begin := time.Now()
 		l, err := lab.Build(plan, lab.Options{Dir: b.TempDir(), History: observe.NewWriter(io.Discard, 0), Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			b.Fatal(err)
 		}
-		spent += time.Since(begin)
+		best = min(best, time.Since(begin))
 		b.StopTimer()
 		if err := l.Close(); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()
 	}
-	b.ReportMetric(float64(spent.Microseconds())/1e3/float64(b.N)/float64(nodes), "ms/node")
+	// The kernel takes the lab before down in the background, under the same lock:
+	// the best is what one lab alone costs.
+	b.ReportMetric(b.Elapsed().Seconds()*1e3/float64(b.N*nodes), "ms/node")
+	b.ReportMetric(best.Seconds()*1e3/float64(nodes), "best-ms/node")
 }

@@ -119,9 +119,6 @@ func (l *Lab) build() error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("%w: not root: run as root, for example with sudo", ErrCannot)
 	}
-	if err := AllowCubic(); err != nil {
-		return err
-	}
 	sw, err := netns.New()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCannot, err)
@@ -130,12 +127,32 @@ func (l *Lab) build() error {
 	if err := switchSysctls(sw); err != nil {
 		return err
 	}
-	for _, m := range l.plan.Nodes {
-		if err := l.addNode(m); err != nil {
-			return fmt.Errorf("node %s: %w", m.Name, err)
-		}
+	if err := l.eachNode(l.addNode); err != nil {
+		return err
 	}
 	return l.wire()
+}
+
+// builders is how many nodes are worked on at a time: making a namespace and
+// writing its sysctls mostly waits for the kernel.
+const builders = 4
+
+// eachNode does work for every planned node, several at a time.
+func (l *Lab) eachNode(work func(*topo.Machine) error) error {
+	slots := make(chan struct{}, builders)
+	errs := make([]error, len(l.plan.Nodes))
+	var wg sync.WaitGroup
+	for i, m := range l.plan.Nodes {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := work(m); err != nil {
+				errs[i] = fmt.Errorf("node %s: %w", m.Name, err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 func (l *Lab) addNode(m *topo.Machine) error {
@@ -144,7 +161,9 @@ func (l *Lab) addNode(m *topo.Machine) error {
 		return fmt.Errorf("%w: %w", ErrCannot, err)
 	}
 	n := &Node{Machine: m, ns: ns, dir: filepath.Join(l.opt.Dir, "nodes", m.Name)}
+	l.mu.Lock()
 	l.nodes[m.Name] = n
+	l.mu.Unlock()
 	if err := os.MkdirAll(n.dir, 0o755); err != nil {
 		return fmt.Errorf("make the node's folder: %w", err)
 	}

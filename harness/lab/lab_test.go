@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/gopacket/gopacket/pcapgo"
+	"golang.org/x/sys/unix"
 
 	"github.com/vosbed/vosbed/harness/lab"
 	"github.com/vosbed/vosbed/harness/observe"
@@ -219,4 +221,56 @@ func TestGuardEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	l.Guard(ctx) // returns at once
+}
+
+func TestConnectionsUseCubicInBothFamiliesAndDirections(t *testing.T) {
+	l := build(t, topo.Spec{Use: "harmonic-vos"})
+	for from, to := range map[string]string{"10.94.4.1": "192.168.94.115:7", "fd95:0:4:1::1": "[fd94::115]:7"} {
+		var ln net.Listener
+		err := l.Node("HT1").NS().Do(func() (err error) {
+			ln, err = new(net.ListenConfig).Listen(t.Context(), "tcp", to)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		var c net.Conn
+		err = l.Node("clients").NS().Do(func() (err error) {
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 3 * time.Second}
+			c, err = d.DialContext(t.Context(), "tcp", to)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		peer, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer peer.Close()
+		for what, c := range map[string]net.Conn{"client": c, "server": peer} {
+			if got := congestion(t, c); got != "cubic" {
+				t.Errorf("%s of %s uses %s", what, to, got)
+			}
+		}
+	}
+}
+
+// congestion returns the congestion control of a connection.
+func congestion(t *testing.T, c net.Conn) string {
+	t.Helper()
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var name string
+	err = raw.Control(func(fd uintptr) {
+		name, err = unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimRight(name, "\x00")
 }

@@ -30,12 +30,7 @@ func (l *Lab) wire() error {
 			return fmt.Errorf("network %s: %w", seg.Name, err)
 		}
 	}
-	for _, m := range l.plan.Nodes {
-		if err := l.nodes[m.Name].configure(); err != nil {
-			return fmt.Errorf("node %s: %w", m.Name, err)
-		}
-	}
-	return nil
+	return l.eachNode(func(m *topo.Machine) error { return l.nodes[m.Name].configure() })
 }
 
 // segment makes a bridge with one port per node. The far end of each port is
@@ -125,8 +120,9 @@ func configurePort(h *netlink.Handle, p *topo.Port) error {
 	}
 	for _, a := range p.Addrs {
 		addr := &netlink.Addr{IPNet: ipNet(a)}
+		addr.Flags = unix.IFA_F_NOPREFIXROUTE // the route comes with its congestion control
 		if a.Addr().Is6() {
-			addr.Flags = unix.IFA_F_NODAD
+			addr.Flags |= unix.IFA_F_NODAD
 		}
 		if err := h.AddrAdd(link, addr); err != nil {
 			return fmt.Errorf("add %s: %w", a, err)
@@ -135,8 +131,23 @@ func configurePort(h *netlink.Handle, p *topo.Port) error {
 	if err := h.LinkSetUp(link); err != nil {
 		return fmt.Errorf("up: %w", err)
 	}
+	for _, a := range p.Addrs {
+		r := &netlink.Route{Dst: ipNet(a.Masked()), LinkIndex: link.Attrs().Index, Congctl: congestion, Protocol: unix.RTPROT_KERNEL}
+		if a.Addr().Is4() {
+			r.Scope, r.Src = netlink.SCOPE_LINK, a.Addr().AsSlice()
+		}
+		if err := h.RouteAdd(r); err != nil {
+			return fmt.Errorf("%w: route %s with congestion control %s (modprobe tcp_cubic may be needed): %w", ErrCannot, a.Masked(), congestion, err)
+		}
+	}
 	return nil
 }
+
+// congestion is the congestion control of every connection that leaves a node,
+// whatever the host's default. It stands on the routes, because a namespace may
+// have it as its default only where the host permits it, and the lab changes
+// nothing of the host.
+const congestion = "cubic"
 
 func (n *Node) routes(h *netlink.Handle, lo int) error {
 	var errs []error
@@ -150,10 +161,10 @@ func (n *Node) routes(h *netlink.Handle, lo int) error {
 		if gw.Is6() {
 			to = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		}
-		add(&netlink.Route{Dst: ipNet(to), Gw: gw.AsSlice()})
+		add(&netlink.Route{Dst: ipNet(to), Gw: gw.AsSlice(), Congctl: congestion})
 	}
 	for _, r := range n.Routes {
-		add(&netlink.Route{Dst: ipNet(r.To), Gw: r.Via.AsSlice()})
+		add(&netlink.Route{Dst: ipNet(r.To), Gw: r.Via.AsSlice(), Congctl: congestion})
 	}
 	for _, pool := range []netip.Prefix{n.Pool4, n.Pool6} {
 		if pool.IsValid() { // AnyIP: every address of the pool is this node's own

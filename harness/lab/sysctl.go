@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -49,7 +48,6 @@ func common() []sysctl {
 	}
 	return append(
 		out,
-		sysctl{"ipv4/tcp_congestion_control", "cubic"},
 		sysctl{"ipv4/ip_local_port_range", "10240 49999"}, // below the media ports
 		sysctl{"ipv4/ip_forward", "0"},
 		sysctl{"ipv6/conf/all/forwarding", "0"},
@@ -110,32 +108,9 @@ func write(ns *netns.NS, set []sysctl) error {
 				continue
 			}
 			if err != nil {
-				return fmt.Errorf("%w: set net/%s = %s (modprobe tcp_cubic may be needed): %w", ErrCannot, s.key, s.value, err)
+				return fmt.Errorf("%w: set net/%s = %s: %w", ErrCannot, s.key, s.value, err)
 			}
 		}
 		return nil
 	})
-}
-
-// AllowCubic lets network namespaces choose the congestion control cubic, which a
-// kernel whose default is another one reserves to the host's. Only a thread in the
-// host's namespace can do so; it adds to a list of permissions and is not undone,
-// because another run may rely on it.
-func AllowCubic() error {
-	const path = "/proc/sys/net/ipv4/tcp_allowed_congestion_control"
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // not the host's namespace: its owner has done it
-	}
-	if err != nil {
-		return fmt.Errorf("read allowed congestion controls: %w", err)
-	}
-	if slices.Contains(strings.Fields(string(b)), "cubic") {
-		return nil
-	}
-	allowed := strings.TrimSpace(string(b)) + " cubic"
-	if err := os.WriteFile(path, []byte(allowed), 0o644); err != nil {
-		return fmt.Errorf("%w: allow congestion control cubic (modprobe tcp_cubic may be needed): %w", ErrCannot, err)
-	}
-	return nil
 }

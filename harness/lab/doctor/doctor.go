@@ -5,6 +5,8 @@ package doctor
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	vns "github.com/vishvananda/netns"
@@ -108,6 +110,9 @@ func files() Check {
 
 func cubic() Check {
 	b, err := os.ReadFile("/proc/sys/net/ipv4/tcp_available_congestion_control")
+	if err == nil && !slices.Contains(strings.Fields(string(b)), "cubic") {
+		err = fmt.Errorf("only %s", trim(b))
+	}
 	return found("cubic", true, err, "congestion control: "+string(trim(b)), "load the module tcp_cubic")
 }
 
