@@ -41,7 +41,11 @@ type Judged struct {
 	// Evidence quotes what decided; Records are the lines of history.jsonl it
 	// comes from, counted from 1.
 	Evidence string `json:"evidence"`
-	Records  []int  `json:"records,omitempty"`
+	// Metric is the reference of an expectation about a metric, Max its upper
+	// limit if it has one.
+	Metric  string   `json:"metric,omitempty"`
+	Max     *float64 `json:"max,omitempty"`
+	Records []int    `json:"records,omitempty"`
 }
 
 // Result is result.json.
@@ -164,7 +168,7 @@ func broken(why string) Judged {
 
 // metric judges an expectation about a statistic.
 func (j *judge) metric(e scenario.Expectation) Judged {
-	limit := limitText(e)
+	limit := limitText(e, "")
 	ref, err := ParseRef(e.Metric)
 	if err != nil {
 		return broken(err.Error()).limit(limit)
@@ -180,7 +184,7 @@ func (j *judge) metric(e scenario.Expectation) Judged {
 		return broken(fmt.Sprintf("%d samples of %s, at least %d are needed", s.N, e.Metric, e.AtLeast)).limit(limit)
 	}
 	out := within(e, ref, s)
-	out.Limit = limit
+	out.Limit, out.Metric, out.Max = limitText(e, s.Unit), e.Metric, e.Max
 	why := j.noisy(e)
 	if why == "" && e.Floor != "" && out.Verdict == Fail {
 		why = j.flapped(out.Records)
@@ -298,26 +302,26 @@ func (j *judge) disturbed(bound float64) string {
 }
 
 func observedText(low, high float64, unit string) string {
-	text := number(high)
-	if low != high {
-		text = number(low) + " to " + number(high)
+	if low == high {
+		return Quantity(high, unit)
 	}
-	if unit != "" {
-		text += " " + unit
+	from := Quantity(low, unit)
+	if unit != "B" {
+		from = Quantity(low, "")
 	}
-	return text
+	return from + " to " + Quantity(high, unit)
 }
 
-func limitText(e scenario.Expectation) string {
+func limitText(e scenario.Expectation, unit string) string {
 	switch {
 	case e.Equals != nil:
-		return "= " + number(*e.Equals)
+		return "= " + Quantity(*e.Equals, unit)
 	case e.Min != nil && e.Max != nil:
-		return number(*e.Min) + " to " + number(*e.Max)
+		return observedText(*e.Min, *e.Max, unit)
 	case e.Min != nil:
-		return "≥ " + number(*e.Min)
+		return "≥ " + Quantity(*e.Min, unit)
 	case e.Max != nil:
-		return "≤ " + number(*e.Max)
+		return "≤ " + Quantity(*e.Max, unit)
 	}
 	return "none"
 }

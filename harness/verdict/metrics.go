@@ -163,6 +163,7 @@ func compute(history []observe.Record) (Metrics, *facts) {
 	h.persistence(m)
 	h.falseDowns(m)
 	h.ownership(m)
+	h.anatomy(m)
 	pairs(m)
 	return m, h
 }
@@ -176,6 +177,7 @@ type facts struct {
 	sample  []timed[observe.Sample]
 	frames  []timed[observe.Frame]
 	spells  []spell
+	begun   timed[observe.Run]
 	servers map[uint16]observe.Server // by id
 	end     time.Duration
 	// flaps are the false downs that the machine caused.
@@ -228,6 +230,7 @@ func index(history []observe.Record) *facts {
 		case observe.KindRun:
 			if run, err := observe.Decode[observe.Run](r); err == nil {
 				h.learn(run)
+				h.begun = timed[observe.Run]{t: r.T, at: i, v: run}
 			}
 		case observe.KindStep, observe.KindEvent, observe.KindBroken:
 		}

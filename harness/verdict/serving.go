@@ -30,7 +30,10 @@ const (
 
 // shownStatus is the part of a status that tells which servers are used.
 type shownStatus struct {
-	Role     string         `json:"role"`
+	Role string `json:"role"`
+	Pair struct {
+		Since time.Time `json:"since"`
+	} `json:"pair"`
 	Services []shownService `json:"services"`
 }
 

@@ -171,3 +171,51 @@ func number(v float64) string {
 	}
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }
+
+// Quantity writes a value with its unit for people: bytes in binary multiples,
+// fractions with three decimals, thousands apart from 10 000 on.
+func Quantity(v float64, unit string) string {
+	switch {
+	case unit == "B" && math.Abs(v) >= 1024:
+		return bytesText(v)
+	case unit != "":
+		return grouped(v) + " " + unit
+	case math.Abs(v) < 10 && v != math.Trunc(v):
+		return fraction(v)
+	}
+	return grouped(v)
+}
+
+// fraction has three decimals, unless they would hide what is left to the next
+// whole number.
+func fraction(v float64) string {
+	text := strconv.FormatFloat(v, 'f', 3, 64)
+	if strings.HasSuffix(text, ".000") {
+		return strconv.FormatFloat(v, 'g', 6, 64)
+	}
+	return text
+}
+
+func bytesText(v float64) string {
+	i := -1
+	for ; math.Abs(v) >= 1024 && i < 4; i++ {
+		v /= 1024
+	}
+	return strconv.FormatFloat(v, 'f', 1, 64) + " " + []string{"KiB", "MiB", "GiB", "TiB", "PiB"}[i]
+}
+
+// grouped is number with narrow spaces between thousands.
+func grouped(v float64) string {
+	text := number(v)
+	if math.Abs(v) < 10000 || strings.ContainsAny(text, "e.") {
+		return text
+	}
+	var b strings.Builder
+	for i, c := range text {
+		if i > 0 && (len(text)-i)%3 == 0 && text[i-1] != '-' {
+			b.WriteRune('\u202f')
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}

@@ -131,7 +131,7 @@ func TestMetricExpectations(t *testing.T) {
 		},
 		{"equals holds", tell(t).sample(1, "split", 0).sample(2, "split", 0), scenario.Expectation{Metric: "split", Equals: new(float64(0))}, verdict.Pass, "0"},
 		{"equals for all", tell(t).sample(1, "split", 0).sample(2, "split", 1), scenario.Expectation{Metric: "split", Equals: new(float64(0))}, verdict.Fail, "0 to 1"},
-		{"min", tell(t).sample(1, "up", 0.9), scenario.Expectation{Metric: "up", Min: new(float64(1))}, verdict.Fail, "0.9"},
+		{"min", tell(t).sample(1, "up", 0.9), scenario.Expectation{Metric: "up", Min: new(float64(1))}, verdict.Fail, "0.900"},
 		{"no direction", tell(t).sample(1, "up", 1), scenario.Expectation{}, verdict.Broken, "nothing"},
 	}
 	for _, tt := range tests {

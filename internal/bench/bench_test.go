@@ -90,12 +90,15 @@ What they cost.
 | | min | median | max | unit | |
 |---|---:|---:|---:|---|---|
 | one | 1.23 | 99.9 | 12346 | ns | aim ≤ 2 |
-| none | not measured |  |  | ns |  |
+| none | — | — | — | ns |  |
 `
 	if diff := cmp.Diff(want, page.String()); diff != "" {
 		t.Error(diff)
 	}
-	if !strings.Contains(text.String(), "one   1.23") && !strings.Contains(text.String(), "1.23") {
-		t.Errorf("no value in\n%s", text.String())
+	if !strings.Contains(text.String(), "\nPackets        min    median       max\n  one        1.23      99.9     12346  ns         aim ≤ 2\n") {
+		t.Errorf("no aligned value in\n%s", text.String())
+	}
+	if err := r.complete(); err == nil || !strings.Contains(err.Error(), "Packets: none") {
+		t.Errorf("what is missing is not named: %v", err)
 	}
 }

@@ -33,7 +33,7 @@ func run() int {
 		return 1
 	}
 	r.Note = *note
-	if err := errors.Join(writeText(os.Stdout, r), save(*dir, r)); err != nil {
+	if err := errors.Join(writeText(os.Stdout, r), save(*dir, r), r.complete()); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 1
 	}

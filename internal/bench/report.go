@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 )
 
 // report is one run of all benchmarks.
@@ -36,6 +36,22 @@ type row struct {
 	Unit   string `json:"unit"`
 	Remark string `json:"remark,omitempty"`
 	spread
+}
+
+// complete is an error that names what was not measured.
+func (r report) complete() error {
+	var missing []string
+	for _, s := range r.Sections {
+		for _, row := range s.Rows {
+			if row.N == 0 {
+				missing = append(missing, s.Title+": "+row.Name)
+			}
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("not measured (run as root, see the messages of go test above): %s", strings.Join(missing, "; "))
+	}
+	return nil
 }
 
 // spread is the distribution of a value over the rounds.
@@ -76,23 +92,33 @@ func number(v float64) string {
 // cells are a row in words: min, median, max.
 func (r row) cells() []string {
 	if r.N == 0 {
-		return []string{"not measured", "", ""}
+		return []string{"—", "—", "—"}
 	}
 	return []string{number(r.Min), number(r.Median), number(r.Max)}
 }
 
 // writeText prints the table for a terminal.
 func writeText(w io.Writer, r report) error {
-	t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "%s, %d rounds\n%s\n", r.Started.Format("2006-01-02 15:04 MST"), r.Rounds, strings.Join(r.Machine.lines(), "\n"))
-	fmt.Fprint(t, "\n\tmin\tmedian\tmax\t\t\n")
+	width := 0
 	for _, s := range r.Sections {
-		fmt.Fprintf(t, "%s\t\t\t\t\t\n", s.Title)
 		for _, row := range s.Rows {
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", row.Name, strings.Join(row.cells(), "\t"), row.Unit, row.Remark)
+			width = max(width, utf8.RuneCountInString(row.Name)+2)
 		}
 	}
-	if err := t.Flush(); err != nil {
+	var b strings.Builder
+	line := func(name string, cells []string, unit, remark string) {
+		text := fmt.Sprintf("%-*s  %9s %9s %9s  %-9s  %s", width, name, cells[0], cells[1], cells[2], unit, remark)
+		b.WriteString(strings.TrimRight(text, " ") + "\n")
+	}
+	fmt.Fprintf(&b, "%s, %d rounds\n%s\n", r.Started.Format("2006-01-02 15:04 MST"), r.Rounds, strings.Join(r.Machine.lines(), "\n"))
+	for _, s := range r.Sections {
+		b.WriteByte('\n')
+		line(s.Title, []string{"min", "median", "max"}, "", "")
+		for _, row := range s.Rows {
+			line("  "+row.Name, row.cells(), row.Unit, row.Remark)
+		}
+	}
+	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("print the table: %w", err)
 	}
 	return nil
