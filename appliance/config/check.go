@@ -45,7 +45,12 @@ func (r *reader) check(f *checkFile, s lb.VirtualService, path string) lb.Health
 		Jitter:     or(f.Jitter, defaultJitter),
 		Interval:   span(f.Interval, defaultInterval),
 		Timeout:    span(f.Timeout, defaultTimeout),
-		ThroughVIP: f.ThroughVIP,
+	}
+	// A server without the VIP on its loopback is the usual mistake (guide 8.2).
+	dials := c.Kind == lb.CheckNegotiate || c.Kind == lb.CheckConnect
+	c.ThroughVIP = or(f.ThroughVIP, s.Method == lb.DR && dials)
+	if c.ThroughVIP && !dials {
+		r.fail(path+".through_vip", "a check of type %s opens no connection -- remove this key", c.Kind)
 	}
 	c.Fast = span(f.Fast, usualFast(c.Interval))
 	if c.Kind == lb.CheckNegotiate {

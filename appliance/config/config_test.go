@@ -37,12 +37,14 @@ func guideCheck() lb.HealthCheck {
 }
 
 func guideTraffic() lb.VirtualService {
+	check := guideCheck()
+	check.ThroughVIP = true // the default of DR services
 	return lb.VirtualService{
 		Name: "Harmonic_Traffic", Addr: netip.MustParseAddr("192.168.94.110"),
 		Ports:     lb.PortSet{{First: 554, Last: 554}, {First: 1935, Last: 1935}, {First: 50000, Last: 65535}},
 		Protocols: lb.TCPUDP, Layer: lb.Layer4, Method: lb.DR, Scheduler: lb.WLC,
 		Persistence: lb.Persistence{Kind: lb.PersistSourceIP, Timeout: 5 * time.Minute, Mask4: 32, Mask6: 64},
-		Check:       guideCheck(),
+		Check:       check,
 		Reals: []lb.RealServer{
 			{Name: "HT1", Addr: netip.MustParseAddr("192.168.94.115"), Weight: 100},
 			{Name: "HT2", Addr: netip.MustParseAddr("192.168.94.116"), Weight: 100},

@@ -129,7 +129,7 @@ func serviceToFile(s lb.VirtualService) serviceFile {
 			Mask6:   new(s.Persistence.Mask6),
 		},
 		DrainPersistent: s.DrainPersistent,
-		Check:           checkToFile(s.Check),
+		Check:           checkToFile(s.Check, s.Method),
 	}
 	if s.Layer == lb.Layer7 {
 		f.Proxy = proxyToFile(s.Proxy)
@@ -152,17 +152,19 @@ func layerOf(l lb.Layer) *int {
 	return &n
 }
 
-func checkToFile(c lb.HealthCheck) *checkFile {
+func checkToFile(c lb.HealthCheck, m lb.Method) *checkFile {
 	f := &checkFile{
-		Type:       c.Kind.String(),
-		Port:       portOf(c.Port),
-		Interval:   spanOf(c.Interval),
-		Timeout:    spanOf(c.Timeout),
-		Fall:       new(c.Fall),
-		Rise:       new(c.Rise),
-		Jitter:     new(c.Jitter),
-		Fast:       spanOf(c.Fast),
-		ThroughVIP: c.ThroughVIP,
+		Type:     c.Kind.String(),
+		Port:     portOf(c.Port),
+		Interval: spanOf(c.Interval),
+		Timeout:  spanOf(c.Timeout),
+		Fall:     new(c.Fall),
+		Rise:     new(c.Rise),
+		Jitter:   new(c.Jitter),
+		Fast:     spanOf(c.Fast),
+	}
+	if m == lb.DR && (c.Kind == lb.CheckNegotiate || c.Kind == lb.CheckConnect) {
+		f.ThroughVIP = new(c.ThroughVIP)
 	}
 	if c.Kind == lb.CheckNegotiate {
 		f.Protocol = c.Scheme.String()

@@ -85,7 +85,7 @@ type checkFile struct {
 	Rise       *int                 `yaml:"rise,omitempty"`
 	Jitter     *float64             `yaml:"jitter,omitempty"`
 	Fast       *strictyaml.Duration `yaml:"fast,omitempty"`
-	ThroughVIP bool                 `yaml:"through_vip,omitempty"`
+	ThroughVIP *bool                `yaml:"through_vip,omitempty"`
 }
 
 type expectFile struct {
