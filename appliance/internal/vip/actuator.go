@@ -15,6 +15,7 @@
 package vip
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -22,6 +23,7 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -37,6 +39,7 @@ type Actuator struct {
 	links    map[string]netlink.Link
 	owning   bool
 	schedule schedule
+	late     late
 }
 
 // New opens the sockets in the calling thread's network namespace. It needs
@@ -97,6 +100,7 @@ func (a *Actuator) Take() error {
 // Release ends announcing and removes all addresses.
 func (a *Actuator) Release() error {
 	a.schedule.stop()
+	a.late = late{}
 	a.owning = false
 	var errs []error
 	for _, v := range a.want {
@@ -112,18 +116,38 @@ func (a *Actuator) Announce(now time.Duration) error {
 }
 
 // NextAnnouncement is when Fire wants to be called, or Forever.
-func (a *Actuator) NextAnnouncement() time.Duration { return a.schedule.next() }
+func (a *Actuator) NextAnnouncement() time.Duration {
+	return min(a.schedule.next(), a.late.next())
+}
 
-// Fire announces if it is due.
+// Fire announces if it is due. An IPv6 address whose packets the kernel does not take
+// yet waits for a later call.
 func (a *Actuator) Fire(now time.Duration) error {
-	if !a.schedule.due(now) {
-		return nil
-	}
 	var errs []error
-	for _, v := range a.want {
+	if a.schedule.due(now) {
+		a.late = late{}
+		for _, v := range a.want {
+			if v.Addr.Is6() && !a.local(v.Addr) {
+				a.late.add(v, now)
+				continue
+			}
+			errs = append(errs, a.announce(v))
+		}
+	}
+	for _, v := range a.late.take(now, a.local) {
+		if !a.local(v.Addr) {
+			errs = append(errs, fmt.Errorf("announced %s on %s, although the kernel does not take packets for it within %v of adding it", v.Addr, v.Interface, lateLimit))
+		}
 		errs = append(errs, a.announce(v))
 	}
 	return errors.Join(errs...)
+}
+
+// local reports whether the kernel takes packets for an address: IPv6 makes the local
+// route in a work queue, some time after the address. No lock is taken for it.
+func (a *Actuator) local(addr netip.Addr) bool {
+	routes, err := a.nl.RouteGet(addr.AsSlice())
+	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
 }
 
 func (a *Actuator) link(name string) (netlink.Link, error) {
@@ -180,19 +204,18 @@ func address(vip netip.Addr) *netlink.Addr {
 }
 
 func (a *Actuator) announce(v plan.VIP) error {
-	l, err := a.link(v.Interface)
+	index, mac, err := a.hardware(v.Interface)
 	if err != nil {
-		return err
+		return fmt.Errorf("announce %s: %w", v.Addr, err)
 	}
-	mac := l.Attrs().HardwareAddr
-	if len(mac) != 6 {
+	if mac == nil {
 		return nil // loopback and tunnels have no neighbours
 	}
 	frames := [][]byte{GratuitousARP(mac, v.Addr, ARPRequest), GratuitousARP(mac, v.Addr, ARPReply)}
 	if v.Addr.Is6() {
 		frames = [][]byte{UnsolicitedNA(mac, v.Addr)}
 	}
-	to := &unix.SockaddrLinklayer{Ifindex: l.Attrs().Index, Halen: 6}
+	to := &unix.SockaddrLinklayer{Ifindex: index, Halen: 6}
 	for _, f := range frames {
 		copy(to.Addr[:], f[:6])
 		if err := unix.Sendto(a.raw, f, 0, to); err != nil {
@@ -200,4 +223,28 @@ func (a *Actuator) announce(v plan.VIP) error {
 		}
 	}
 	return nil
+}
+
+// hardware asks for index and address of an Ethernet interface now: a bond takes
+// another address with another port, and an old one would lead neighbours astray.
+// The ioctl, unlike netlink, does not wait for the kernel's network lock. The address
+// is nil where the interface is not Ethernet.
+func (a *Actuator) hardware(name string) (index int, mac net.HardwareAddr, err error) {
+	var req struct {
+		name [unix.IFNAMSIZ]byte
+		data [24]byte
+	}
+	copy(req.name[:unix.IFNAMSIZ-1], name)
+	for _, ask := range [...]uintptr{unix.SIOCGIFINDEX, unix.SIOCGIFHWADDR} {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(a.raw), ask, uintptr(unsafe.Pointer(&req))); errno != 0 {
+			return 0, nil, fmt.Errorf("ask for the address of interface %s: %w", name, errno)
+		}
+		if ask == unix.SIOCGIFINDEX {
+			index = int(binary.NativeEndian.Uint32(req.data[:]))
+		}
+	}
+	if binary.NativeEndian.Uint16(req.data[:]) != unix.ARPHRD_ETHER {
+		return index, nil, nil
+	}
+	return index, net.HardwareAddr(req.data[2:8:8]), nil
 }

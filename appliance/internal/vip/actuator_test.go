@@ -167,16 +167,125 @@ func TestAnnouncementsReachTheSegment(t *testing.T) {
 	must(t, b.act.Configure(guideVIPs()))
 	must(t, b.act.Take())
 	must(t, b.act.Announce(0))
+	now := b.whenLocal(t)
 	if got := b.heard(t, 3); got != 3 {
 		t.Fatalf("heard %d announcements, want ARP request, ARP reply and NA", got)
 	}
-	must(t, b.act.Fire(b.act.NextAnnouncement()))
+	must(t, b.act.Fire(max(now, b.act.NextAnnouncement())))
 	if got := b.heard(t, 3); got != 3 {
 		t.Fatalf("heard %d announcements in the second round", got)
 	}
 	must(t, b.act.Release())
 	if b.act.NextAnnouncement() != vip.Forever {
 		t.Error("still announces after the release")
+	}
+}
+
+// whenLocal fires what waits for the kernel to take packets for an address, as soon
+// as it does. It returns the time it got to.
+func (b *bench) whenLocal(t *testing.T) time.Duration {
+	t.Helper()
+	local := func() bool {
+		routes, err := b.route("fd00:94::110")
+		return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
+	}
+	const period, burst = time.Millisecond, 50 * time.Millisecond
+	var now time.Duration
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for began := time.Now(); b.act.NextAnnouncement() < burst; <-tick.C {
+		if time.Since(began) > 5*time.Second {
+			t.Fatal("never announced")
+		}
+		if local() {
+			now += period
+			must(t, b.act.Fire(now))
+		}
+	}
+	return now
+}
+
+func (b *bench) route(to string) (routes []netlink.Route, err error) {
+	err = b.ns.Do(func() error {
+		routes, err = netlink.RouteGet(net.ParseIP(to))
+		return err
+	})
+	return routes, err
+}
+
+// TestAnnouncesOnlyWhatTheKernelTakes: without its link an IPv6 address has no local
+// route. It is announced when it has one, or with an error when the wait is over.
+func TestAnnouncesOnlyWhatTheKernelTakes(t *testing.T) {
+	b := newBench(t)
+	six := guideVIPs()[1:]
+	must(t, b.act.Configure(six))
+	must(t, b.act.Announce(0)) // the address is not there at all
+	if b.act.NextAnnouncement() != time.Millisecond {
+		t.Fatalf("looks again at %v", b.act.NextAnnouncement())
+	}
+	must(t, b.act.Fire(time.Millisecond))
+	must(t, b.act.Take())
+	b.whenLocal(t)
+	if got := b.heard(t, 1); got != 1 {
+		t.Fatal("not announced when it was there")
+	}
+	must(t, b.act.Release())
+	must(t, b.act.Announce(time.Second))
+	if err := b.act.Fire(time.Second + 20*time.Millisecond); err != nil {
+		t.Fatalf("too early to complain: %v", err)
+	}
+	if b.heardNow() > 0 {
+		t.Error("announced what the kernel does not take")
+	}
+	// The rounds of the burst begin the wait anew; the last one's is not cut short.
+	must(t, b.act.Fire(time.Second+500*time.Millisecond))
+	if err := b.act.Fire(time.Second + 600*time.Millisecond); err == nil {
+		t.Error("no word about an address that the kernel never took")
+	}
+	if got := b.heard(t, 1); got != 1 {
+		t.Error("never announced at all")
+	}
+}
+
+// TestAnnouncesTheAddressOfNow: a bond takes another hardware address.
+func TestAnnouncesTheAddressOfNow(t *testing.T) {
+	b := newBench(t)
+	must(t, b.act.Configure(guideVIPs()[:1]))
+	must(t, b.act.Take())
+	must(t, b.act.Announce(0))
+	b.heard(t, 2)
+	mac := net.HardwareAddr{2, 0, 0, 0, 0, 0x77}
+	must(t, b.ns.Do(func() error {
+		l, err := netlink.LinkByName("svc0")
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetHardwareAddr(l, mac)
+	}))
+	for b.heardNow() > 0 { // the kernel may announce the change itself
+		continue
+	}
+	must(t, b.act.Fire(b.act.NextAnnouncement()))
+	frame := make([]byte, 64)
+	if _, err := unix.Poll([]unix.PollFd{{Fd: int32(b.fd), Events: unix.POLLIN}}, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := unix.Recvfrom(b.fd, frame, 0); err != nil || !slices.Equal(net.HardwareAddr(frame[6:12]), mac) {
+		t.Errorf("announced by %v, %v", net.HardwareAddr(frame[6:12]), err)
+	}
+}
+
+// heardNow counts the announcements that wait to be read.
+func (b *bench) heardNow() int {
+	buf := make([]byte, 2048)
+	for n := 0; ; {
+		size, _, err := unix.Recvfrom(b.fd, buf, unix.MSG_DONTWAIT)
+		if err != nil {
+			return n
+		}
+		if announces(buf[:size]) {
+			n++
+		}
 	}
 }
 
