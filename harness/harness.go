@@ -107,6 +107,9 @@ func (r *run) prepare() error {
 	if r.opt.Seed == 0 {
 		r.opt.Seed = rand.Uint64()
 	}
+	if err := require(r.scn.Requires); err != nil {
+		return err
+	}
 	plan, err := r.scn.Plan()
 	if err != nil {
 		return err

@@ -48,6 +48,7 @@ func check(s *Scenario, doc *strictyaml.Doc) error {
 	for _, name := range slices.Sorted(maps.Keys(s.Loads)) {
 		c.load(name, s.Loads[name])
 	}
+	c.requires()
 	c.wires("wire", s.Wire)
 	c.steps("steps", s.Steps)
 	c.expect()

@@ -16,7 +16,7 @@ type Scenario struct {
 	// loads, expectations and mutants merge by name, overlays by key.
 	Extends  string        `yaml:"extends,omitempty"`
 	Covers   []string      `yaml:"covers,omitempty"`   // features, guide sections
-	Requires []string      `yaml:"requires,omitempty"` // kernel features, see package lab
+	Requires []string      `yaml:"requires,omitempty"` // programs, features: see Programs, Features
 	Timeout  time.Duration `yaml:"timeout,omitempty"`  // of the whole run, default 10 minutes
 	Topology topo.Spec     `yaml:"topology,omitempty"`
 	// Appliance changes the reference configuration of both appliances. Lists of

@@ -16,6 +16,7 @@ import (
 func shortScenarios() []scenario {
 	return []scenario{
 		{name: "verification"},
+		{name: "players"},
 		{name: "arp-problem"},
 		{name: "drain"},
 		{name: "persistence"},
