@@ -11,6 +11,15 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
+// announceBy sends one gratuitous ARP request out of a named link.
+func announceBy(dev string, a netip.Addr) error {
+	link, err := netlink.LinkByName(dev)
+	if err != nil {
+		return err
+	}
+	return announceARP(link, a)
+}
+
 // announceARP sends one gratuitous ARP request out of a link of the current namespace.
 func announceARP(link netlink.Link, a netip.Addr) error {
 	mac := link.Attrs().HardwareAddr

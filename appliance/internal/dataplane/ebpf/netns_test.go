@@ -144,11 +144,17 @@ func TestAdoptionKeepsFlows(t *testing.T) {
 }
 
 func TestLeaseSilencesTheNode(t *testing.T) {
+	for _, mode := range []Attach{AttachTCX, AttachClsact} {
+		t.Run(string(mode), func(t *testing.T) { leaseSilences(t, mode) })
+	}
+}
+
+func leaseSilences(t *testing.T, mode Attach) {
 	l := newLab(t)
 	for i := range l.servers {
 		l.serve(i, vip4+":80")
 	}
-	p := l.plane(Options{})
+	p := l.plane(Options{Attach: mode})
 	table := service(vip4)
 	table.Leased = true
 	l.set(p, table)
