@@ -70,14 +70,9 @@ func TestLeaseOfATakeOverWaitsForTheHeartbeat(t *testing.T) {
 	})
 	told := false
 	for _, a := range out {
-		switch a.Do {
-		case ha.SendHeartbeat:
-			told = true
-		case ha.RenewLease:
-			if !told && a.Deadline > beat+timers().Lease {
-				t.Errorf("a lease until %v before the first word; the last heartbeat left at %v", a.Deadline, beat)
-			}
-		default:
+		told = told || a.Do == ha.SendHeartbeat
+		if a.Do == ha.RenewLease && !told && a.Deadline > beat+timers().Lease {
+			t.Errorf("a lease until %v before the first word; the last heartbeat left at %v", a.Deadline, beat)
 		}
 	}
 	if !told || out[len(out)-2].Do != ha.RenewLease {
