@@ -12,6 +12,7 @@ import (
 
 	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/appliance/lb"
+	"github.com/vosbed/vosbed/internal/strictyaml"
 )
 
 func (s *Server) getHealthz(w http.ResponseWriter, _ *http.Request) {
@@ -69,27 +70,75 @@ func override(want api.ServerState, now time.Time) (lb.Override, error) {
 
 // known refuses a server that is not there and names those that are.
 func known(st lb.Status, id lb.RealID) error {
-	var services, servers []string
-	for _, svc := range st.Services {
-		services = append(services, svc.Name)
-		if svc.Name != id.Service {
-			continue
-		}
-		for _, r := range svc.Reals {
-			if r.Name == id.Real {
-				return nil
-			}
-			servers = append(servers, r.Name)
-		}
+	services := names(st.Services, func(s lb.ServiceStatus) string { return s.Name })
+	at := slices.Index(services, id.Service)
+	if at < 0 {
+		return &unknownError{fmt.Sprintf("there is no service %q", id.Service), id.Service, services}
 	}
-	if servers != nil {
-		return fmt.Errorf("%w: service %q has no server %q: it has %s", ErrNotFound, id.Service, id.Real, strings.Join(servers, ", "))
+	servers := names(st.Services[at].Reals, func(r lb.RealStatus) string { return r.Name })
+	if !slices.Contains(servers, id.Real) {
+		return &unknownError{fmt.Sprintf("service %q has no server %q", id.Service, id.Real), id.Real, servers}
 	}
-	return fmt.Errorf("%w: there is no service %q with servers: there are %s", ErrNotFound, id.Service, strings.Join(services, ", "))
+	return nil
 }
 
-func (s *Server) getPersistence(w http.ResponseWriter, r *http.Request) {
+func (s *Server) filter(r *http.Request) (Filter, error) {
 	f, err := parseFilter(r.URL.RawQuery)
+	if err != nil {
+		return f, err
+	}
+	return f, knownFilter(s.opts.Backend.Status.Status(), f)
+}
+
+// knownFilter refuses to list or clear for a name that is not there: "0 entries" would
+// hide a slip of the pen.
+func knownFilter(st lb.Status, f Filter) error {
+	services := names(st.Services, func(s lb.ServiceStatus) string { return s.Name })
+	if f.Service != "" && !slices.Contains(services, f.Service) {
+		return &unknownError{fmt.Sprintf("there is no service %q", f.Service), f.Service, services}
+	}
+	var servers []string
+	for _, svc := range st.Services {
+		if f.Service == "" || f.Service == svc.Name {
+			servers = append(servers, names(svc.Reals, func(r lb.RealStatus) string { return r.Name })...)
+		}
+	}
+	if f.Server != "" && !slices.Contains(servers, f.Server) {
+		return &unknownError{fmt.Sprintf("there is no server %q", f.Server), f.Server, servers}
+	}
+	return nil
+}
+
+func names[T any](in []T, name func(T) string) []string {
+	out := make([]string, len(in))
+	for i, v := range in {
+		out[i] = name(v)
+	}
+	return out
+}
+
+// unknownError is a name that is not there, with those that are.
+type unknownError struct {
+	what, name string
+	there      []string
+}
+
+// Error suggests what was probably meant.
+func (e *unknownError) Error() string {
+	switch near := strictyaml.Nearest(e.name, e.there); {
+	case near != "":
+		return fmt.Sprintf("%s: did you mean %q?", e.what, near)
+	case len(e.there) == 0:
+		return e.what + ": there are none"
+	}
+	return fmt.Sprintf("%s: there is %s", e.what, strings.Join(e.there, ", "))
+}
+
+// Unwrap makes it count as not found.
+func (e *unknownError) Unwrap() error { return ErrNotFound }
+
+func (s *Server) getPersistence(w http.ResponseWriter, r *http.Request) {
+	f, err := s.filter(r)
 	if err != nil {
 		s.refuse(w, r, err)
 		return
@@ -103,7 +152,7 @@ func (s *Server) getPersistence(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) deletePersistence(w http.ResponseWriter, r *http.Request) {
-	f, err := parseFilter(r.URL.RawQuery)
+	f, err := s.filter(r)
 	if err != nil {
 		s.refuse(w, r, err)
 		return
@@ -151,6 +200,7 @@ func (s *Server) postReload(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
+	s.log.InfoContext(r.Context(), "operator reloaded the configuration")
 	w.WriteHeader(http.StatusNoContent)
 }
 

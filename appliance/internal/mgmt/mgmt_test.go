@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,12 @@ func (f *fake) note(format string, args ...any) error {
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, fmt.Sprintf(format, args...))
 	return f.err
+}
+
+func (f *fake) asked() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.calls)
 }
 
 func (f *fake) Status() lb.Status { return f.status }
@@ -139,7 +146,7 @@ func TestClientAgainstServer(t *testing.T) {
 	ok(c.SetServer(ctx, "Harmonic_Traffic", "HT 2/x", api.ServerState{State: "halt"}))
 	ok(c.PairCommand(ctx, "takeover"))
 	ok(c.Reload(ctx))
-	entries, err := c.Persistence(ctx, api.Filter{Service: "a", Client: "::ffff:10.0.0.1"})
+	entries, err := c.Persistence(ctx, api.Filter{Service: "Harmonic_Traffic", Client: "::ffff:10.0.0.1"})
 	ok(err)
 	want := []api.Entry{
 		{Service: "a", Client: "10.0.0.1", Server: "y"},
@@ -148,7 +155,7 @@ func TestClientAgainstServer(t *testing.T) {
 	if diff := cmp.Diff(want, entries); diff != "" {
 		t.Error(diff)
 	}
-	n, err := c.ClearPersistence(ctx, api.Filter{Server: "y"})
+	n, err := c.ClearPersistence(ctx, api.Filter{Server: "HT1"})
 	ok(err)
 	if n.Entries != 3 {
 		t.Errorf("cleared %d, want 3", n.Entries)
@@ -160,7 +167,7 @@ func TestClientAgainstServer(t *testing.T) {
 	}
 	calls := []string{
 		"set Harmonic_Traffic/HT1 drain 12:05:00", "set Harmonic_Traffic/HT 2/x halt 00:00:00",
-		"pair takeover", "reload", "list {a 10.0.0.1 }", "clear { invalid IP y}", "config",
+		"pair takeover", "reload", "list {Harmonic_Traffic 10.0.0.1 }", "clear { invalid IP HT1}", "config",
 	}
 	if diff := cmp.Diff(calls, f.calls); diff != "" {
 		t.Error(diff)
@@ -180,8 +187,17 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		status  int
 		detail  string
 	}{
-		"unknown service":  {nil, drain("x", "HT1", api.ServerState{State: "drain"}), 404, "there are Harmonic_Traffic"},
-		"unknown server":   {nil, drain("Harmonic_Traffic", "x", api.ServerState{State: "drain"}), 404, "it has HT1, HT 2/x"},
+		"unknown service":  {nil, drain("x", "HT1", api.ServerState{State: "drain"}), 404, "there is Harmonic_Traffic"},
+		"misspelt service": {nil, drain("Harmonic_Trafik", "HT1", api.ServerState{State: "drain"}), 404, "did you mean \"Harmonic_Traffic\"?"},
+		"clears nothing": {nil, func(ctx context.Context) error {
+			_, err := c.ClearPersistence(ctx, api.Filter{Server: "x"})
+			return err
+		}, 404, "there is no server \"x\": there is HT1, HT 2/x"},
+		"lists nothing": {nil, func(ctx context.Context) error {
+			_, err := c.Persistence(ctx, api.Filter{Service: "traffic"})
+			return err
+		}, 404, "there is no service \"traffic\""},
+		"unknown server":   {nil, drain("Harmonic_Traffic", "x", api.ServerState{State: "drain"}), 404, "there is HT1, HT 2/x"},
 		"unknown state":    {nil, drain("Harmonic_Traffic", "HT1", api.ServerState{State: "off"}), 422, "online, drain, halt"},
 		"bad deadline":     {nil, drain("Harmonic_Traffic", "HT1", api.ServerState{State: "drain", Deadline: "5"}), 422, "90s"},
 		"past deadline":    {nil, drain("Harmonic_Traffic", "HT1", api.ServerState{State: "drain", Deadline: "-5m"}), 422, "deadline"},

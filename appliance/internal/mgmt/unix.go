@@ -111,12 +111,20 @@ func (s *Server) vouched(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, ok := r.Context().Value(peerKey{}).(*peer)
 		if !ok || !p.may(self, s.opts.Group) {
-			s.log.WarnContext(r.Context(), "management socket refused", "peer", p)
+			s.log.WarnContext(r.Context(), "management socket refused", "uid", p.id())
 			fail(w, http.StatusForbidden, "this user may not manage the appliance: use root, the daemon's user or a member of its group")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// id is the user, -1 = unknown.
+func (p *peer) id() int {
+	if p == nil {
+		return -1
+	}
+	return p.uid
 }
 
 func (p *peer) may(self, group int) bool {
