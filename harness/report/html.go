@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +33,7 @@ type page struct {
 	Lanes     template.HTML
 	LaneTable []pair
 	Plots     []plot
+	Tiles     []pair
 	Groups    []group
 	Steps     []step
 	Scenario  string
@@ -52,20 +52,9 @@ type row struct {
 type plot struct {
 	Title, Note string
 	SVG         template.HTML
+	Wide        bool // over the whole width, the numbers shown beside it
 	Head        []string
 	Body        [][]string
-}
-
-// group is the statistics of one metric.
-type group struct {
-	Name  string
-	Plain string // a metric that is one number
-	Rows  []statRow
-}
-
-type statRow struct {
-	Label string
-	Cells []string
 }
 
 // step is one step of the scenario.
@@ -90,9 +79,10 @@ func (in *input) page() page {
 	tl := newTimeline(in.history)
 	p := page{
 		Result: r, Sign: signOf(r.Verdict), Title: r.Scenario, Lead: lead(r), Style: template.CSS(styleText),
-		Facts: in.facts(), Groups: groups(r.Metrics), Steps: tl.stepList(), Scenario: in.scenario,
+		Facts: in.facts(), Steps: tl.stepList(), Scenario: in.scenario,
 		Lanes: tl.svg(), LaneTable: tl.table(), Plots: plots(in, tl),
 	}
+	p.Tiles, p.Groups = groups(in.metrics)
 	for _, e := range r.Expectations {
 		p.Rows = append(p.Rows, row{e, signOf(e.Verdict)})
 	}
@@ -146,54 +136,6 @@ func (in *input) facts() []pair {
 	}
 	facts = append(facts, pair{"records", strconv.Itoa(len(in.history))})
 	return slices.DeleteFunc(facts, func(p pair) bool { return p.Value == "" })
-}
-
-// statNames are the columns of the metrics table.
-func statNames() []string { return []string{"n", "min", "median", "p95", "p99", "max"} }
-
-// groups lays the metrics of result.json out, single numbers first.
-func groups(metrics map[string]any) []group {
-	var plain, rich []group
-	for _, name := range slices.Sorted(maps.Keys(metrics)) {
-		switch v := metrics[name].(type) {
-		case float64:
-			plain = append(plain, group{Name: name, Plain: human(v)})
-		case map[string]any:
-			rich = append(rich, group{Name: name, Rows: statRows(v)})
-		}
-	}
-	return append(plain, rich...)
-}
-
-func statRows(v map[string]any) []statRow {
-	if _, ok := v["median"].(float64); ok {
-		return []statRow{{"", cells(v)}}
-	}
-	var rows []statRow
-	for _, label := range slices.Sorted(maps.Keys(v)) {
-		switch inner := v[label].(type) {
-		case float64:
-			c := slices.Repeat([]string{""}, len(statNames()))
-			c[slices.Index(statNames(), "median")] = human(inner)
-			rows = append(rows, statRow{label, c})
-		case map[string]any:
-			rows = append(rows, statRow{label, cells(inner)})
-		}
-	}
-	return rows
-}
-
-func cells(v map[string]any) []string {
-	var out []string
-	for _, name := range statNames() {
-		f, ok := v[name].(float64)
-		if !ok {
-			out = append(out, "")
-			continue
-		}
-		out = append(out, human(f))
-	}
-	return out
 }
 
 // human writes a number with at most four significant digits and thin spaces

@@ -28,6 +28,9 @@ func plots(in *input, tl *timeline) []plot {
 	if p, ok := outagePlot(in); ok {
 		out = append(out, p)
 	}
+	if p, ok := anatomyPlot(in); ok {
+		out = append(out, p)
+	}
 	for _, name := range slices.Sorted(maps.Keys(tl.series)) {
 		if p, ok := tl.curve(name, "received", "Replies: "+name, "per second"); ok {
 			out = append(out, p)
@@ -43,103 +46,8 @@ func plots(in *input, tl *timeline) []plot {
 	return out
 }
 
-// trials are the values of outage_ms by kind of fault, as the verdict sees them.
-func trials(history []observe.Record) map[string][]float64 {
-	out := make(map[string][]float64)
-	m := verdict.Compute(history)
-	for _, v := range m.Values("outage_ms") {
-		out[v.Labels["fault"]] = append(out[v.Labels["fault"]], v.Value)
-	}
-	return out
-}
-
-// outagePlot is a strip of dots per kind of fault, one dot per trial.
-func outagePlot(in *input) (plot, bool) {
-	byKind := trials(in.history)
-	kinds := slices.Sorted(maps.Keys(byKind))
-	if len(kinds) == 0 {
-		return plot{}, false
-	}
-	limit, floor := in.outageLimit(), noiseFloor(in.result.Metrics)
-	top := limit
-	for _, v := range byKind {
-		top = max(top, slices.Max(v))
-	}
-	height := 40 + 44*float64(len(kinds)) + 34
-	p := plot{
-		Title: "Outage per trial", Head: []string{"fault", "n", "min ms", "median ms", "max ms"},
-		Note: "One dot per trial: the longest hole in any probe flow. The thick line is the median.",
-	}
-	c := newCanvas(plotWidth, height, "Outage in milliseconds per trial, by kind of fault")
-	x := scale{0, roof(top * 1.04), 104, plotWidth - 16}
-	base := height - 34
-	for _, v := range x.ticks(6) {
-		c.line("grid", x.at(v), 22, x.at(v), base)
-		c.text("soft", "middle", x.at(v), base+18, human(v))
-	}
-	c.text("soft", "end", plotWidth-16, base+33, "milliseconds")
-	if floor > 0 {
-		c.tip("floor", frame{x.at(0), 22, x.at(floor) - x.at(0), base - 22}, "noise floor, p99: "+human(floor)+" ms")
-		p.Note += " The shaded strip is the noise floor (p99 " + human(floor) + " ms)."
-	}
-	for i, kind := range kinds {
-		drawStrip(c, x, 44+44*float64(i), strip{kind, byKind[kind], fmt.Sprintf("c%d", i%5+1)})
-		v := slices.Sorted(slices.Values(byKind[kind]))
-		p.Body = append(p.Body, []string{kind, human(float64(len(v))), human(v[0]), human(middle(v)), human(v[len(v)-1])})
-	}
-	if limit > 0 {
-		c.line("limitline", x.at(limit), 18, x.at(limit), base)
-		c.text("", "middle", x.at(limit), 12, "limit "+human(limit))
-	}
-	p.SVG = c.html()
-	return p, true
-}
-
-type strip struct {
-	name   string
-	values []float64
-	class  string
-}
-
-// drawStrip spreads equal values a little, always in the same way.
-func drawStrip(c *canvas, x scale, y float64, s strip) {
-	c.text("", "end", 92, y+4, fit(s.name, 88))
-	c.line("grid", x.low, y, x.high, y)
-	for i, v := range s.values {
-		off := float64((i*5)%7-3) * 2.4
-		c.dot(s.class+" dot", x.at(v), y+off, 5, fmt.Sprintf("%s, trial %d: %s ms", s.name, i+1, human(v)))
-	}
-	m := x.at(middle(slices.Sorted(slices.Values(s.values))))
-	c.line("median", m, y-13, m, y+13)
-}
-
 // middle is the median of sorted values.
 func middle(v []float64) float64 { return (v[(len(v)-1)/2] + v[len(v)/2]) / 2 }
-
-// outageLimit is the limit of the expectations about outage_ms, 0 if none.
-func (in *input) outageLimit() float64 {
-	for _, e := range in.result.Expectations {
-		if !strings.HasPrefix(e.Evidence, "outage_ms") {
-			continue
-		}
-		var v float64
-		if _, err := fmt.Sscanf(e.Limit, "≤ %g", &v); err == nil {
-			return v
-		}
-	}
-	return 0
-}
-
-func noiseFloor(metrics map[string]any) float64 {
-	switch v := metrics["noise_floor_ms"].(type) {
-	case float64:
-		return v
-	case map[string]any:
-		f, _ := v["p99"].(float64)
-		return f
-	}
-	return 0
-}
 
 // sampleAt is one value of a series.
 type sampleAt struct{ at, v float64 }
@@ -266,22 +174,49 @@ func digest(points []sampleAt) [][]string {
 	return out
 }
 
-// pairsPlot shows interleaved pairs: every metric that has a <metric>_ratio.
+// judged are the metrics that expectations name.
+func (in *input) judged() map[string]bool {
+	out := make(map[string]bool)
+	for _, e := range in.result.Expectations {
+		if ref, err := verdict.ParseRef(e.Metric); err == nil {
+			out[ref.Metric] = true
+		}
+	}
+	return out
+}
+
+// paired are the metrics that were measured in interleaved pairs, those that
+// nothing is expected of only if all are such.
+func (in *input) paired() []string {
+	var all, wanted []string
+	judged := in.judged()
+	for _, name := range in.metrics.Names() {
+		base, ok := strings.CutSuffix(name, "_ratio_pairs")
+		if !ok {
+			continue
+		}
+		all = append(all, base)
+		if judged[base+"_ratio"] || judged[name] {
+			wanted = append(wanted, base)
+		}
+	}
+	if len(wanted) == 0 {
+		return all
+	}
+	return wanted
+}
+
+// pairsPlot shows interleaved pairs: metrics that have a <metric>_ratio.
 func pairsPlot(in *input) (plot, bool) {
 	var strips []strip
 	p := plot{
 		Title: "Through the balancer, relative to direct", Head: []string{"metric", "pairs", "min", "median", "max"},
 		Note: "One dot per interleaved pair; 1 is as fast as direct. The thick line is the median.",
 	}
-	m := verdict.Compute(in.history)
 	top := 1.0
-	for _, name := range m.Names() {
-		base, ok := strings.CutSuffix(name, "_ratio_pairs")
-		if !ok {
-			continue
-		}
+	for _, base := range in.paired() {
 		s := strip{name: base, class: fmt.Sprintf("c%d", len(strips)%5+1)}
-		for _, v := range m.Values(name) {
+		for _, v := range in.metrics.Values(base + "_ratio_pairs") {
 			s.values = append(s.values, v.Value)
 			top = max(top, v.Value)
 		}
@@ -294,6 +229,25 @@ func pairsPlot(in *input) (plot, bool) {
 	}
 	p.SVG = drawStrips(strips, roof(top*1.02))
 	return p, true
+}
+
+type strip struct {
+	name   string
+	values []float64
+	class  string
+	unit   string
+}
+
+// drawStrip spreads equal values a little, always in the same way.
+func drawStrip(c *canvas, x scale, y float64, s strip) {
+	c.text("", "end", 92, y+4, fit(s.name, 88))
+	c.line("grid", x.low, y, x.high, y)
+	for i, v := range s.values {
+		off := float64((i*5)%7-3) * 2.4
+		c.dot(s.class+" dot", x.at(v), y+off, 5, fmt.Sprintf("%s, %d: %s", s.name, i+1, verdict.Quantity(v, s.unit)))
+	}
+	m := x.at(middle(slices.Sorted(slices.Values(s.values))))
+	c.line("median", m, y-13, m, y+13)
 }
 
 func drawStrips(strips []strip, top float64) template.HTML {

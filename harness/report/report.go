@@ -84,6 +84,7 @@ func Write(dir string) error {
 type input struct {
 	result   Result
 	history  []observe.Record
+	metrics  verdict.Metrics
 	topology *topo.Drawing
 	scenario string
 }
@@ -97,6 +98,7 @@ func load(dir string) (*input, error) {
 	if in.history, err = observe.Load(filepath.Join(dir, FileHistory)); err != nil {
 		return nil, err
 	}
+	in.metrics = verdict.Compute(in.history)
 	var d topo.Drawing
 	switch err = readJSON(filepath.Join(dir, FileTopology), &d); {
 	case err == nil:

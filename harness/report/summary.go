@@ -29,9 +29,17 @@ func signOf(v verdict.Verdict) sign {
 	return sign{"?", string(v), "35", "broken"}
 }
 
+// Widths of the summary in characters.
+const (
+	widestName     = 46
+	widestObserved = 26
+	widestLine     = 100
+)
+
 // Summary writes what a person at a terminal wants to know: each expectation
-// with what was observed and its limit, the evidence of those that do not pass,
-// and the verdict. Lines are aligned for up to about 100 columns.
+// with what was observed and its limit, what those are about that do not pass
+// and the evidence, and the verdict. Lines are aligned for up to about 100
+// columns.
 func Summary(w io.Writer, r Result, colour bool) error {
 	p := printer{colour: colour}
 	name, observed := 0, 0
@@ -39,21 +47,60 @@ func Summary(w io.Writer, r Result, colour bool) error {
 		name = max(name, utf8.RuneCountInString(e.Name))
 		observed = max(observed, utf8.RuneCountInString(e.Observed))
 	}
-	name, observed = min(name, 46), min(observed, 26)
+	name, observed = min(name, widestName), min(observed, widestObserved)
 	for _, e := range r.Expectations {
-		s := signOf(e.Verdict)
-		fmt.Fprintf(&p.out, "  %s %s  %s  %s\n", p.paint(s.Icon, s.ANSI), pad(e.Name, name), pad(e.Observed, observed), p.paint(e.Limit, "2"))
-		if e.Verdict != verdict.Pass {
-			fmt.Fprintf(&p.out, "      %s\n", p.paint(s.Word+": "+e.Evidence, s.ANSI))
-		}
+		p.expectation(e, name, observed)
 	}
 	for _, b := range r.Broken {
-		fmt.Fprintf(&p.out, "  %s %s\n", p.paint("⚡", "35"), b)
+		p.indented("  "+p.paint("⚡", "35")+" ", b, "")
 	}
 	s := signOf(r.Verdict)
 	fmt.Fprintf(&p.out, "\n  %s %s: %s  %s\n", p.paint(s.Icon, s.ANSI), r.Scenario, p.paint(strings.ToUpper(s.Word), "1;"+s.ANSI), p.paint(counts(r), "2"))
 	_, err := w.Write(p.out.Bytes())
 	return err
+}
+
+// expectation is one line, and what stands below it when it does not pass.
+func (p *printer) expectation(e verdict.Judged, name, observed int) {
+	s := signOf(e.Verdict)
+	fmt.Fprintf(&p.out, "  %s %s  %s  %s\n", p.paint(s.Icon, s.ANSI), pad(e.Name, name), padLeft(e.Observed, observed), p.paint(e.Limit, "2"))
+	if e.Verdict == verdict.Pass {
+		return
+	}
+	if e.About != "" {
+		p.indented("      ", e.About, "2")
+	}
+	p.indented("      ", s.Word+": "+e.Evidence, s.ANSI)
+}
+
+// indented writes a text in lines that fit; first begins the first of them.
+func (p *printer) indented(first, text, ansi string) {
+	margin := "      "
+	lines := wrap(text, widestLine-len(margin))
+	for i, l := range lines {
+		if i > 0 {
+			first = margin
+		}
+		fmt.Fprintf(&p.out, "%s%s\n", first, p.paint(l, ansi))
+	}
+}
+
+// wrap breaks a text at blanks into lines of up to width characters; a longer
+// word stands alone.
+func wrap(text string, width int) []string {
+	var lines []string
+	line, n := "", 0
+	for _, word := range strings.Split(text, " ") {
+		k := utf8.RuneCountInString(word)
+		if n > 0 && n+1+k > width {
+			lines, line, n = append(lines, line), "", 0
+		}
+		if n > 0 {
+			line, n = line+" ", n+1
+		}
+		line, n = line+word, n+k
+	}
+	return append(lines, line)
 }
 
 // counts says how many expectations have which verdict, and how long it took.
@@ -78,7 +125,7 @@ type printer struct {
 }
 
 func (p *printer) paint(text, ansi string) string {
-	if !p.colour || text == "" {
+	if !p.colour || text == "" || ansi == "" {
 		return text
 	}
 	return "\x1b[" + ansi + "m" + text + "\x1b[0m"
@@ -91,4 +138,13 @@ func pad(text string, width int) string {
 		return string([]rune(text)[:width-1]) + "…"
 	}
 	return text + strings.Repeat(" ", width-n)
+}
+
+// padLeft is pad with the text at the right.
+func padLeft(text string, width int) string {
+	n := utf8.RuneCountInString(text)
+	if n > width {
+		return pad(text, width)
+	}
+	return strings.Repeat(" ", width-n) + text
 }

@@ -78,6 +78,28 @@ func px(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f',
 // scale maps values to pixels.
 type scale struct{ from, to, low, high float64 }
 
+// decades is a logarithmic scale from 1 on; what is smaller stands at 1.
+type decades struct{ scale }
+
+// newDecades reaches to a whole or half decade at or above top.
+func newDecades(top, low, high float64) decades {
+	return decades{scale{0, max(1, math.Ceil(2*math.Log10(max(top, 1)))/2), low, high}}
+}
+
+func (d decades) at(v float64) float64 { return d.scale.at(math.Log10(max(v, 1))) }
+
+// ticks are the powers of ten and three times each.
+func (d decades) ticks() []float64 {
+	var out []float64
+	for e := 1.0; math.Log10(e) <= d.to; e *= 10 {
+		out = append(out, e)
+		if math.Log10(3*e) <= d.to {
+			out = append(out, 3*e)
+		}
+	}
+	return out
+}
+
 func (s scale) at(v float64) float64 {
 	if s.to == s.from {
 		return s.low

@@ -67,20 +67,19 @@ type moment struct {
 }
 
 // back is when the first and the last flow that fell silent were answered again.
+// Holes of less than half of the longest are noise beside it.
 func (h *facts) back(w window) (first, last moment, ok bool) {
-	ends := make(map[int]moment) // by flow: the end of its longest hole
-	longest := make(map[int]time.Duration)
+	longest, _ := h.longest(w)
 	for _, g := range h.gaps {
-		if w.owns(g.v.From, g.v.To) && !g.v.Open && g.v.Outage > longest[g.v.Flow] {
-			ends[g.v.Flow], longest[g.v.Flow] = moment{g.v.To, g.at}, g.v.Outage
+		if !w.owns(g.v.From, g.v.To) || g.v.Open || milliseconds(g.v.Outage) < longest/2 {
+			continue
 		}
-	}
-	for _, e := range ends {
-		if !ok || e.t < first.t {
-			first = e
+		end := moment{g.v.To, g.at}
+		if !ok || end.t < first.t {
+			first = end
 		}
-		if !ok || e.t > last.t {
-			last = e
+		if !ok || end.t > last.t {
+			last = end
 		}
 		ok = true
 	}

@@ -69,43 +69,62 @@ func (h *facts) survival(m Metrics) {
 
 // pairs derives <metric>_ratio from metrics that were measured in interleaved
 // pairs: labels path (direct and vip) and pair. It is the median of vip/direct
-// over the pairs; <metric>_ratio_pairs is their distribution.
+// over the pairs; <metric>_ratio_pairs is their distribution. Any further path,
+// such as haproxy, gives <metric>_haproxy_ratio in the same way.
 func pairs(m Metrics) {
 	for _, name := range m.Names() {
-		type ab struct{ direct, vip []point }
-		byPair := make(map[string]*ab)
-		for _, d := range m.all[name].series {
-			pair, path := d.labels["pair"], d.labels["path"]
-			if pair == "" || path == "" {
+		turns, paths := turnsOf(m.all[name])
+		for path := range paths {
+			ratios := ratiosOf(turns, path)
+			if len(ratios) == 0 {
 				continue
 			}
-			if byPair[pair] == nil {
-				byPair[pair] = &ab{}
+			as := name + "_" + path + "_ratio"
+			if path == "vip" {
+				as = name + "_ratio"
 			}
-			switch path {
-			case "direct":
-				byPair[pair].direct = append(byPair[pair].direct, d.points...)
-			case "vip":
-				byPair[pair].vip = append(byPair[pair].vip, d.points...)
-			}
+			m.at(as+"_pairs", nil).points = ratios
+			m.plain(as, nil, describe(ratios, "").Median, len(ratios))
 		}
-		var ratios []point
-		for _, pair := range slices.SortedFunc(maps.Keys(byPair), byNumber) {
-			p := byPair[pair]
-			if len(p.direct) == 0 || len(p.vip) == 0 {
-				continue
-			}
-			direct, vip := describe(p.direct, "").Median, describe(p.vip, "")
-			if direct > 0 {
-				ratios = append(ratios, point{vip.Median / direct, vip.MinAt})
-			}
-		}
-		if len(ratios) == 0 {
+	}
+}
+
+// turn holds what was measured in one pair, by path.
+type turn map[string][]point
+
+// turnsOf sorts a metric's points by pair and path; paths are those that are to be
+// compared with direct.
+func turnsOf(mt *metric) (turns map[string]turn, paths map[string]bool) {
+	turns, paths = make(map[string]turn), make(map[string]bool)
+	for _, d := range mt.series {
+		pair, path := d.labels["pair"], d.labels["path"]
+		if pair == "" || path == "" {
 			continue
 		}
-		m.at(name+"_ratio_pairs", nil).points = ratios
-		m.plain(name+"_ratio", nil, describe(ratios, "").Median, len(ratios))
+		if turns[pair] == nil {
+			turns[pair] = make(turn)
+		}
+		turns[pair][path] = append(turns[pair][path], d.points...)
+		if path != "direct" {
+			paths[path] = true
+		}
 	}
+	return turns, paths
+}
+
+func ratiosOf(turns map[string]turn, path string) []point {
+	var out []point
+	for _, pair := range slices.SortedFunc(maps.Keys(turns), byNumber) {
+		t := turns[pair]
+		if len(t["direct"]) == 0 || len(t[path]) == 0 {
+			continue
+		}
+		direct, other := describe(t["direct"], "").Median, describe(t[path], "")
+		if direct > 0 {
+			out = append(out, point{other.Median / direct, other.MinAt})
+		}
+	}
+	return out
 }
 
 func byNumber(a, b string) int {
