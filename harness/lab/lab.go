@@ -52,6 +52,8 @@ type Lab struct {
 	faults map[string]*Injected
 	mounts []string
 	gaps   []observe.Gap
+	values map[string]map[string]float64 // last value of samples, by load and metric
+	bulk   map[string]float64            // bytes delivered, by load
 }
 
 // WorstGap returns the longest hole of a probe that began after since or lasted
@@ -108,6 +110,7 @@ func Build(plan *topo.Plan, opt Options) (*Lab, error) {
 	l := &Lab{
 		plan: plan, opt: opt, nodes: map[string]*Node{}, agents: map[string]*Agent{},
 		wires: map[string][]func() error{}, faults: map[string]*Injected{},
+		values: map[string]map[string]float64{}, bulk: map[string]float64{},
 	}
 	if err := l.build(); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -252,10 +255,47 @@ func (l *Lab) append(r observe.Record) {
 			l.gaps = append(l.gaps, g)
 		}
 	}
+	if r.Kind == observe.KindSample {
+		l.sampled(r)
+	}
 	l.mu.Unlock()
 	if err := l.opt.History.Append(r); err != nil && !errors.Is(err, observe.ErrFull) {
 		l.opt.Logger.Error("history is not written", "err", err)
 	}
+}
+
+// sampled keeps what loads measured; l.mu is held.
+func (l *Lab) sampled(r observe.Record) {
+	s, err := observe.Decode[observe.Sample](r)
+	if err != nil || r.Name == "" {
+		return
+	}
+	if l.values[r.Name] == nil {
+		l.values[r.Name] = map[string]float64{}
+	}
+	l.values[r.Name][s.Metric] = s.Value
+	if s.Metric == "bulk_bytes" {
+		l.bulk[r.Name] += s.Value
+	}
+}
+
+// LastSample returns the last value of a load's metric.
+func (l *Lab) LastSample(load, metric string) (float64, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v, ok := l.values[load][metric]
+	return v, ok
+}
+
+// Delivered returns the bytes that each bulk load has delivered in all its runs.
+func (l *Lab) Delivered() map[string]any {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := map[string]any{}
+	for load, n := range l.bulk {
+		out[load] = n
+	}
+	return out
 }
 
 // Close stops every process and takes everything down. It is safe to call twice.

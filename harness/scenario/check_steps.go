@@ -90,8 +90,9 @@ func (c *checker) step(at string, st Step) {
 		}
 		c.steps(at+".steps", st.Trials.Steps)
 	case "interleave":
-		c.loadName(at+".a", st.Interleave.A)
-		c.loadName(at+".b", st.Interleave.B)
+		for i, l := range st.Interleave.Loads() {
+			c.loadName(at+"."+"abc"[i:i+1], l)
+		}
 	case "sample":
 		c.expr(at+".expr", st.Sample.Expr)
 		if st.Sample.Node != "" {

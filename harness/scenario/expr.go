@@ -13,7 +13,8 @@ import (
 
 // Expr is an expression over one status record: the fields of api.Status by their
 // JSON names, plus service("NAME") and server("SERVICE/SERVER"), which are empty
-// maps for what does not exist. A sample step also has persistence, the entries. Over another record, its fields by their names.
+// maps for what does not exist. A sample step also has persistence, the entries,
+// and delivered, the bytes of bulk loads. Over another record, self is that record.
 type Expr struct {
 	text string
 	prog *vm.Program
@@ -66,6 +67,9 @@ func StatusMap(status any) (map[string]any, error) {
 func environment(status map[string]any) map[string]any {
 	env := make(map[string]any, len(status)+2)
 	maps.Copy(env, status)
+	if _, ok := env["delivered"].(map[string]any); !ok {
+		env["delivered"] = map[string]any{}
+	}
 	for _, name := range []string{"services", "arp_conflicts", "problems", "persistence"} {
 		if _, ok := env[name].([]any); !ok {
 			env[name] = []any{} // null in JSON

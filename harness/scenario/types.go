@@ -135,7 +135,9 @@ type Admin struct {
 	Halt     string        `yaml:"halt,omitempty"`
 	Online   string        `yaml:"online,omitempty"`
 	Deadline time.Duration `yaml:"deadline,omitempty"` // of a drain
-	Node     string        `yaml:"node,omitempty"`     // default role(active)
+	// Name stands for drain or halt where the history and metrics name the fault.
+	Name string `yaml:"name,omitempty"`
+	Node string `yaml:"node,omitempty"` // default role(active)
 }
 
 // Pair commands an appliance to take the VIPs over or to release them.
@@ -166,21 +168,36 @@ type Trials struct {
 	Steps  []Step        `yaml:"steps" strict:"required"`
 }
 
-// Interleave runs two foreground loads in turn: A B, B A, ... and labels their
-// samples with the pair's number; label path (direct, vip) belongs to the loads.
+// Interleave runs two or three foreground loads in turn, each time in another
+// order, and labels their samples with the number of the pair or triple; label path
+// (direct, vip, or another such as haproxy) belongs to the loads.
 type Interleave struct {
 	A     string `yaml:"a" strict:"required"`
 	B     string `yaml:"b" strict:"required"`
+	C     string `yaml:"c,omitempty"`
 	Pairs int    `yaml:"pairs" strict:"required"`
 }
 
+// Loads returns the loads in the order they are written.
+func (i Interleave) Loads() []string {
+	if i.C == "" {
+		return []string{i.A, i.B}
+	}
+	return []string{i.A, i.B, i.C}
+}
+
 // SampleStep records the value of an expression over a node's status.
+//
+// The expression may use delivered, a map of the bytes that bulk loads had
+// delivered when they ended, by load. Delta records the difference from the step
+// of this metric before; the first such step records nothing.
 type SampleStep struct {
 	Metric string            `yaml:"metric" strict:"required"`
 	Expr   string            `yaml:"expr" strict:"required"`
 	Node   string            `yaml:"node,omitempty"` // default role(active)
 	Labels map[string]string `yaml:"labels,omitempty"`
 	Unit   string            `yaml:"unit,omitempty"`
+	Delta  bool              `yaml:"delta,omitempty"`
 }
 
 // ARPStep solves the ARP problem of a simulated server, or brings it about: its

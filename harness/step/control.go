@@ -40,20 +40,30 @@ func (r *Runner) admin(ctx context.Context, st scenario.Step, _ int) error {
 	if a.Deadline > 0 {
 		want.Deadline = a.Deadline.String()
 	}
-	r.markAdmin(state, id)
+	name := state
+	if a.Name != "" {
+		name = a.Name
+	}
+	r.markAdmin(name, state, id)
 	return rem.SetServer(ctx, id, want)
 }
 
-func (r *Runner) markAdmin(state, id string) {
+// markAdmin ends the fault that the server's state was until now, and begins the
+// one that it is from now on.
+func (r *Runner) markAdmin(name, state, id string) {
 	_, server, _ := strings.Cut(id, "/")
-	f := observe.Fault{Kind: state, Target: server, Server: r.serverID(server)}
-	if state != "online" {
-		r.Lab.Record(observe.KindFault, server, state, f)
-		return
+	if r.admins == nil {
+		r.admins = map[string]string{}
 	}
-	for _, was := range []string{"drain", "halt"} {
-		f.Kind = was
-		r.Lab.Record(observe.KindHeal, server, was, f)
+	f := observe.Fault{Kind: r.admins[id], Target: server, Server: r.serverID(server)}
+	if f.Kind != "" {
+		r.Lab.Record(observe.KindHeal, server, f.Kind, f)
+		delete(r.admins, id)
+	}
+	if state != "online" {
+		f.Kind = name
+		r.admins[id] = name
+		r.Lab.Record(observe.KindFault, server, name, f)
 	}
 }
 

@@ -3,29 +3,42 @@ package step
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/vosbed/vosbed/harness/scenario"
 )
 
-// interleave runs two loads in turn, so that whatever else the machine does falls
-// on both alike. The order alternates: A B, B A, A B, ...
+// interleave runs loads in turn, so that whatever else the machine does falls on
+// all alike. Each turn has another order: A B, B A, ... or A B C, B C A, ...
 func (r *Runner) interleave(ctx context.Context, st scenario.Step, _ int) error {
 	in := st.Interleave
+	loads := in.Loads()
 	for i := range in.Pairs {
-		order := []string{in.A, in.B}
-		if i%2 == 1 {
-			order = []string{in.B, in.A}
-		}
+		first := i % len(loads)
+		order := slices.Concat(loads[first:], loads[:first])
 		labels := map[string]string{"pair": strconv.Itoa(i + 1)}
 		for _, name := range order {
 			if err := r.foreground(ctx, name, labels); err != nil {
 				return err
 			}
 		}
-		r.Progress.Note(r.Lab.Now(), fmt.Sprintf("pair %d of %d done", i+1, in.Pairs))
+		r.Progress.Note(r.Lab.Now(), fmt.Sprintf("turn %d of %d: %s", i+1, in.Pairs, r.turn(loads)))
 	}
 	return nil
+}
+
+// turn says what the loads measured last.
+func (r *Runner) turn(loads []string) string {
+	var parts []string
+	for _, name := range loads {
+		spec := r.Scenario.Loads[name]
+		if v, ok := r.Lab.LastSample(name, spec.Metric); ok {
+			parts = append(parts, fmt.Sprintf("%s %.0f", name, v))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // parallel does steps at once and waits for all.

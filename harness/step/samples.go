@@ -3,6 +3,7 @@ package step
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/vosbed/vosbed/harness/observe"
 	"github.com/vosbed/vosbed/harness/scenario"
@@ -36,29 +37,49 @@ func (r *Runner) sample(ctx context.Context, st scenario.Step, _ int) error {
 		return err
 	}
 	m["persistence"] = entries
+	m["delivered"] = r.Lab.Delivered()
 	v, err := x.Number(m)
 	if err != nil {
 		return err
 	}
 	r.Lab.Record(observe.KindStatus, node, "", raw)
+	if s.Delta {
+		before, known := r.before(s.Metric, v)
+		if !known {
+			return nil
+		}
+		v -= before
+	}
 	r.Lab.Record(observe.KindSample, node, "", observe.Sample{Metric: s.Metric, Labels: s.Labels, Value: v, Unit: s.Unit})
 	return nil
 }
 
+// before returns the value that a sampled expression had last, and keeps the new.
+func (r *Runner) before(metric string, now float64) (value float64, known bool) {
+	if r.last == nil {
+		r.last = map[string]float64{}
+	}
+	value, known = r.last[metric]
+	r.last[metric] = now
+	return value, known
+}
+
 // carried records the share of probe packets that reached real servers past the
-// appliances since the last step of this kind, from 0 to 1.
+// appliances since the last step of this kind, from 0 to 1, by family. A family
+// without any has no sample: an expectation on it is broken, not passed.
 func (r *Runner) carried(_ context.Context, st scenario.Step, _ int) error {
-	var past, all uint64
-	for node, n := range r.Watch.Carried() {
-		all += n
-		if m := r.Lab.Plan().Node(node); m == nil || m.Kind != topo.KindAppliance {
-			past += n
+	past, all := map[int]uint64{}, map[int]uint64{}
+	for c, n := range r.Watch.Carried() {
+		all[c.Family] += n
+		if m := r.Lab.Plan().Node(c.Node); m == nil || m.Kind != topo.KindAppliance {
+			past[c.Family] += n
 		}
 	}
-	if all == 0 {
-		return nil // no sample: the expectation on it is broken, not passed
+	for family, n := range all {
+		r.Lab.Record(observe.KindSample, "", "", observe.Sample{
+			Metric: st.Carried, Labels: map[string]string{"family": strconv.Itoa(family)}, Value: float64(past[family]) / float64(n),
+		})
 	}
-	r.Lab.Record(observe.KindSample, "", "", observe.Sample{Metric: st.Carried, Value: float64(past) / float64(all)})
 	return nil
 }
 

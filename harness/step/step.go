@@ -40,8 +40,10 @@ type Runner struct {
 	Scenario *scenario.Scenario
 	Rand     *rand.Rand
 	Progress Progress
-	skip     map[string]int // first client address of each load
-	plays    atomic.Int64   // players run so far
+	skip     map[string]int     // first client address of each load
+	last     map[string]float64 // values of sample steps with delta
+	admins   map[string]string  // faults of admin steps in force, by real server
+	plays    atomic.Int64       // players run so far
 }
 
 // kind runs one step.

@@ -33,6 +33,9 @@ func words(st scenario.Step) string {
 		return "heal " + st.Heal
 	case "admin":
 		state, id := adminState(*st.Admin)
+		if d := st.Admin.Deadline; d > 0 {
+			return fmt.Sprintf("%s %s, halt it after %s", state, id, d)
+		}
 		return state + " " + id
 	case "pair":
 		return pairWords(*st.Pair)
@@ -45,7 +48,7 @@ func words(st scenario.Step) string {
 	case "trials":
 		return fmt.Sprintf("%d trials of %s", st.Trials.Count, st.Trials.Name)
 	case "interleave":
-		return fmt.Sprintf("%d pairs of %s and %s", st.Interleave.Pairs, st.Interleave.A, st.Interleave.B)
+		return fmt.Sprintf("%d turns of %s", st.Interleave.Pairs, strings.Join(st.Interleave.Loads(), ", "))
 	case "sample":
 		return "sample " + st.Sample.Metric
 	case "ledger":

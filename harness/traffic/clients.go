@@ -3,6 +3,7 @@ package traffic
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +16,8 @@ const workers = 256
 
 // runClients lets each client address use all services in turn, Rate times per
 // second (default 1), and emits client_server at every change of the server.
-// At the end: persistence_moves, client_answers and client_failures.
+// At the end: persistence_moves, client_answers, client_failures, and clients_at
+// {server=ID}, how many clients that server answered last.
 func runClients(ctx context.Context, a *agent) error {
 	def := "udp"
 	if a.Kind == "tcp-clients" {
@@ -145,6 +147,13 @@ func (c *crowd) answered(j job, id uint16, began time.Duration) {
 }
 
 func (c *crowd) finish(clients int) {
+	at := map[uint16]int{}
+	for _, p := range c.at {
+		at[p.server]++
+	}
+	for server, n := range at {
+		c.sample("clients_at", float64(n), "", map[string]string{"server": strconv.Itoa(int(server))})
+	}
 	t := c.take()
 	c.sample("persistence_moves", float64(c.moves), "", nil)
 	c.sample("client_count", float64(clients), "", nil)

@@ -37,12 +37,25 @@ type Watch struct {
 	fd      int
 	done    chan struct{}
 	carrier map[netip.Addr]string
-	counts  map[string]uint64 // probe packets by carrier
+	counts  map[Carrier]uint64
+}
+
+// Carrier is a node that delivers probe packets to real servers, over IPv4 or IPv6.
+type Carrier struct {
+	Node   string // "" = a MAC of no node
+	Family int    // 4 or 6
+}
+
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return 4
+	}
+	return 6
 }
 
 // Start opens a packet socket in ns. Close ends the watcher.
 func Start(ns *netns.NS, eyes Eyes) (*Watch, error) {
-	w := &Watch{eyes: eyes, fd: -1, done: make(chan struct{}), carrier: map[netip.Addr]string{}, counts: map[string]uint64{}}
+	w := &Watch{eyes: eyes, fd: -1, done: make(chan struct{}), carrier: map[netip.Addr]string{}, counts: map[Carrier]uint64{}}
 	if err := ns.Do(w.open); err != nil {
 		return nil, fmt.Errorf("watch the segment: %w", err)
 	}
@@ -188,7 +201,7 @@ func claim(b []byte) (observe.Frame, bool) {
 func (w *Watch) carried(vip netip.Addr, mac net.HardwareAddr) {
 	node := w.eyes.Owner(mac)
 	w.mu.Lock()
-	w.counts[node]++
+	w.counts[Carrier{node, family(vip)}]++
 	changed := w.carrier[vip] != node
 	w.carrier[vip] = node
 	w.mu.Unlock()
@@ -199,11 +212,11 @@ func (w *Watch) carried(vip netip.Addr, mac net.HardwareAddr) {
 
 // Carried returns how many probe packets each node has delivered to real servers
 // since the last call.
-func (w *Watch) Carried() map[string]uint64 {
+func (w *Watch) Carried() map[Carrier]uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := w.counts
-	w.counts = map[string]uint64{}
+	w.counts = map[Carrier]uint64{}
 	return out
 }
 
