@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vosbed/vosbed/appliance/api"
+	"github.com/vosbed/vosbed/internal/buildinfo"
 )
 
 // app is one run of the program.
@@ -58,12 +59,15 @@ Exit codes: 0 done; 1 refused or failed; 2 usage or a mistake in what was given;
   lbctl drain Harmonic_Traffic/HT1         maintenance: no new clients on HT1
   lbctl online Harmonic_Traffic/HT1        and back again
   lbctl --address lb1:9443 --token-file t --pin sha256//… status`,
+		Version:       buildinfo.Get().String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRun: func(*cobra.Command, []string) {
 			a.started = true
 		},
 	}
+	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	cmd.SetFlagErrorFunc(flagError)
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", cmp.Or(os.Getenv("VOSBED_SOCKET"), "/run/vosbed/lbd.sock"), "unix `socket` of the daemon (VOSBED_SOCKET)")
 	flags.StringVar(&a.address, "address", os.Getenv("VOSBED_ADDRESS"), "`host:port` of a remote node's HTTPS API (VOSBED_ADDRESS)")
@@ -106,9 +110,6 @@ func (a *app) client() (*api.Client, error) {
 	}
 	return c, nil
 }
-
-// group is the RunE of a command that only has subcommands.
-func group(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // print writes v as JSON, or else the text.
 func (a *app) print(v any, text string) error {

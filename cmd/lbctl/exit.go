@@ -56,6 +56,11 @@ func (a *app) complain(cmd *cobra.Command, err error) {
 		_ = encode(a.err, problemOf(err))
 		return
 	}
+	if located, ok := errors.AsType[*mistakes](err); ok {
+		fmt.Fprint(a.err, located.errs.Render())
+		fmt.Fprintln(a.err, "lbctl:", located.summary())
+		return
+	}
 	fmt.Fprintln(a.err, "lbctl:", err)
 	if hint := a.hint(cmd, err); hint != "" {
 		fmt.Fprintln(a.err, "lbctl: hint:", hint)

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,10 +26,8 @@ func (m *mistakes) summary() string {
 	return fmt.Sprintf("%s has %d %s", m.file, len(m.errs), word)
 }
 
-// Error returns every mistake with its place in the file, then their number.
-func (m *mistakes) Error() string {
-	return strings.TrimSuffix(m.errs.Render(), "\n") + "\n" + m.summary()
-}
+// Error returns their number; complain shows each with its line.
+func (m *mistakes) Error() string { return m.summary() }
 
 // Unwrap makes it count as a mistake in what was given.
 func (m *mistakes) Unwrap() error { return inputError(m.summary()) }
@@ -62,7 +59,9 @@ func (a *app) checkCommand() *cobra.Command {
 		Long: `check reads a configuration file as the daemon does and reports all mistakes at
 once, each with its line. It needs no daemon and changes nothing.`,
 		Example: "  lbctl check /etc/vosbed/config.yaml",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneFile,
+
+		ValidArgsFunction: yamlFiles,
 		RunE: func(_ *cobra.Command, args []string) error {
 			cfg, err := load(args[0])
 			if err != nil {
@@ -86,7 +85,9 @@ func (a *app) planCommand() *cobra.Command {
 		Long: `plan shows the VIPs, services, servers and health checks (with their resolved
 URLs) that the daemon would set up. It needs no daemon and changes nothing.`,
 		Example: "  lbctl plan /etc/vosbed/config.yaml",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneFile,
+
+		ValidArgsFunction: yamlFiles,
 		RunE: func(_ *cobra.Command, args []string) error {
 			cfg, err := load(args[0])
 			if err != nil {

@@ -13,7 +13,7 @@ func (a *app) haCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ha",
 		Short: "Show the pair, move the VIPs between its nodes",
-		Args:  cobra.NoArgs,
+		Args:  subcommand,
 		RunE:  group,
 	}
 	cmd.AddCommand(

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,17 +15,20 @@ func (a *app) persistenceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "persistence",
 		Short: "List and clear what ties clients to real servers",
-		Args:  cobra.NoArgs,
+		Args:  subcommand,
 		RunE:  group,
 	}
 	cmd.AddCommand(a.persistenceList(), a.persistenceClear())
 	return cmd
 }
 
-func filterFlags(cmd *cobra.Command, f *api.Filter) {
+func (a *app) filterFlags(cmd *cobra.Command, f *api.Filter) {
 	cmd.Flags().StringVar(&f.Service, "service", "", "entries of this virtual `service`")
 	cmd.Flags().StringVar(&f.Client, "client", "", "the entry of this client `address`")
 	cmd.Flags().StringVar(&f.Server, "server", "", "entries that lead to this real `server`")
+	// The only error is a flag that does not exist.
+	_ = cmd.RegisterFlagCompletionFunc("service", a.complete(serviceNames))
+	_ = cmd.RegisterFlagCompletionFunc("server", a.complete(plainServerNames))
 }
 
 func (a *app) persistenceList() *cobra.Command {
@@ -45,7 +49,7 @@ func (a *app) persistenceList() *cobra.Command {
 			})
 		},
 	}
-	filterFlags(cmd, &f)
+	a.filterFlags(cmd, &f)
 	return cmd
 }
 
@@ -63,7 +67,19 @@ func span(ms float64) string {
 	if d < time.Second {
 		return fmt.Sprintf("%.0f ms", ms)
 	}
-	return d.Round(time.Second).String()
+	return brief(d.Round(time.Second))
+}
+
+// brief drops the units that are zero at the end: 5m, not 5m0s.
+func brief(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 func (a *app) persistenceClear() *cobra.Command {
@@ -93,7 +109,7 @@ anew with their next connection. To remove every entry, say --all.`,
 			})
 		},
 	}
-	filterFlags(cmd, &f)
+	a.filterFlags(cmd, &f)
 	cmd.Flags().BoolVar(&all, "all", false, "every entry of every service")
 	return cmd
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -46,11 +47,18 @@ func (a *app) serverCommand(w words) *cobra.Command {
 		Short:   w.short,
 		Long:    w.long,
 		Example: "  lbctl " + w.state + " Harmonic_Traffic/HT1",
-		Args:    cobra.MinimumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("name at least one server as SERVICE/SERVER, for example Harmonic_Traffic/HT1")
+			}
+			return nil
+		},
+
+		ValidArgsFunction: a.complete(serverNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			want := api.ServerState{State: w.state}
 			if cmd.Flags().Changed("deadline") {
-				want.Deadline = deadline.String()
+				want.Deadline = brief(deadline)
 			}
 			return a.with(func(c *api.Client) error { return a.setServers(cmd, c, args, want, w.done) })
 		},

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/vosbed/vosbed/appliance/api"
+	"github.com/vosbed/vosbed/internal/strictyaml"
+)
+
+// group is the RunE of a command that only has subcommands.
+func group(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
+// subcommand is the Args of such a command: it suggests what was probably meant.
+func subcommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		names = append(names, c.Name())
+	}
+	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), suggestion(args[0], names))
+}
+
+// flagError adds what was probably meant to an unknown flag.
+func flagError(cmd *cobra.Command, err error) error {
+	_, word, ok := strings.Cut(err.Error(), "unknown flag: --")
+	if !ok {
+		return err
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	near := strictyaml.Nearest(word, names)
+	if near == "" {
+		return err
+	}
+	return fmt.Errorf("%w: did you mean \"--%s\"?", err, near)
+}
+
+func suggestion(word string, names []string) string {
+	if near := strictyaml.Nearest(word, names); near != "" {
+		return fmt.Sprintf(": did you mean %q?", near)
+	}
+	return ": there is " + strings.Join(names, ", ")
+}
+
+// oneFile is the Args of commands that read a configuration file.
+func oneFile(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("give one configuration file, for example %q", cmd.CommandPath()+" /etc/vosbed/config.yaml")
+	}
+	return nil
+}
+
+// yamlFiles completes names of configuration files.
+func yamlFiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
+}
+
+// complete asks the daemon for names; without one there is nothing to offer.
+func (a *app) complete(names func(api.Status) []string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+		var out []string
+		err := a.with(func(c *api.Client) error {
+			s, err := c.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			for _, name := range names(s) {
+				if !slices.Contains(given, name) {
+					out = append(out, name)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// serverNames are SERVICE/SERVER of every real server.
+func serverNames(s api.Status) (out []string) {
+	for _, svc := range s.Services {
+		for _, r := range svc.Servers {
+			out = append(out, svc.Name+"/"+r.Name)
+		}
+	}
+	return out
+}
+
+func serviceNames(s api.Status) (out []string) {
+	for _, svc := range s.Services {
+		out = append(out, svc.Name)
+	}
+	return out
+}
+
+func plainServerNames(s api.Status) (out []string) {
+	for _, svc := range s.Services {
+		for _, r := range svc.Servers {
+			out = append(out, r.Name)
+		}
+	}
+	return out
+}
