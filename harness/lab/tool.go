@@ -46,7 +46,7 @@ func (l *Lab) RunTool(ctx context.Context, t Tool) (Ended, error) {
 	}
 	log := l.logPath(t.Log)
 	head := strings.Join(t.Argv, " ") + "\n"
-	if err := os.WriteFile(log, []byte(head), 0o644); err != nil {
+	if err = os.WriteFile(log, []byte(head), 0o644); err != nil {
 		return Ended{}, fmt.Errorf("open log: %w", err)
 	}
 	var out strings.Builder

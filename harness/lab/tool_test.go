@@ -27,7 +27,7 @@ func toolLab(t *testing.T) (l *lab.Lab, logs string) {
 	}
 	dir := t.TempDir()
 	logs = filepath.Join(dir, "logs")
-	if err := os.Mkdir(logs, 0o755); err != nil {
+	if err = os.Mkdir(logs, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	l, err = lab.Build(plan, lab.Options{

@@ -75,7 +75,7 @@ func (p PlayStep) scheme() string {
 	return s
 }
 
-// Player words, for the check and for people.
+// playSchemes lists what players open: only addresses of the lab, no files.
 func playSchemes() []string { return []string{"http", "rtmp", "rtsp", "tcp"} }
 
 func (c *checker) play(at string, p PlayStep) {
