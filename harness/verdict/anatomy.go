@@ -36,7 +36,7 @@ func (h *facts) anatomy(m Metrics) {
 	for _, w := range h.faults {
 		first, last, ok := h.back(w)
 		if !ok {
-			continue
+			continue // no flow felt it
 		}
 		phase := func(name string, at time.Duration, record int) {
 			d := m.at(MetricAnatomy, map[string]string{"fault": w.fault.Kind, "phase": name})
@@ -67,11 +67,21 @@ type moment struct {
 }
 
 // back is when the first and the last flow that fell silent were answered again.
-// Holes of less than half of the longest are noise beside it.
+// A hole that begins after another node carried packets is not the fault's doing;
+// where nobody else is to carry them, holes of less than half of the longest are
+// noise beside it.
 func (h *facts) back(w window) (first, last moment, ok bool) {
 	longest, _ := h.longest(w)
+	carried, taken := moment{}, false
+	if h.owned(w) {
+		carried, taken = h.framed(w, true)
+	}
 	for _, g := range h.gaps {
-		if !w.owns(g.v.From, g.v.To) || g.v.Open || milliseconds(g.v.Outage) < longest/2 {
+		noise := milliseconds(g.v.Outage) < longest/2
+		if taken {
+			noise = g.v.From > carried.t
+		}
+		if !w.owns(g.v.From, g.v.To) || g.v.Open || noise {
 			continue
 		}
 		end := moment{g.v.To, g.at}

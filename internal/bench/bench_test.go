@@ -32,8 +32,10 @@ func TestParse(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if err := parse("BenchmarkX 1 much ns/op\n", got); err == nil {
-		t.Error("a value that is no number was taken")
+	for _, bad := range []string{"much", "NaN", "+Inf"} {
+		if err := parse("BenchmarkX 1 "+bad+" ns/op\n", got); err == nil {
+			t.Errorf("%s was taken for a measurement", bad)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
@@ -43,6 +44,9 @@ func parse(text string, v values) error {
 			n, err := strconv.ParseFloat(f[i], 64)
 			if err != nil {
 				return fmt.Errorf("read the benchmark line %q: %w", lines.Text(), err)
+			}
+			if math.IsNaN(n) || math.IsInf(n, 0) {
+				return fmt.Errorf("%q is no measurement: nothing moved in one of the turns; run again when the machine is less busy", lines.Text())
 			}
 			v[name][f[i+1]] = append(v[name][f[i+1]], n)
 		}
