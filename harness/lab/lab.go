@@ -218,6 +218,8 @@ func (l *Lab) StartNode(ctx context.Context, name string) error {
 		return l.startSimVOS(ctx, n)
 	case topo.KindAppliance:
 		return l.startAppliance(ctx, n)
+	case topo.KindHAProxy:
+		return l.startHAProxy(ctx, n)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	yaml "go.yaml.in/yaml/v4"
 
@@ -126,7 +127,7 @@ func extend(base, s *Scenario) *Scenario {
 		out.Steps = s.Steps
 	}
 	out.Expect = mergeNamedList(base.Expect, s.Expect, func(e Expectation) string { return e.Name })
-	out.Mutants = mergeNamedList(base.Mutants, s.Mutants, func(m Mutant) string { return m.Name })
+	out.Mutants = s.Mutants // what the base's prove need not be proved again
 	return &out
 }
 
@@ -197,6 +198,26 @@ func prune(steps []Step, m Mutant) []Step {
 		out = append(out, st)
 	}
 	return out
+}
+
+// SetDuration overrides the longest wait of the scenario, and gives the run as
+// much time more or less.
+func (s *Scenario) SetDuration(d time.Duration) {
+	longest := -1
+	for i, st := range s.Steps {
+		if st.Wait > 0 && (longest < 0 || st.Wait > s.Steps[longest].Wait) {
+			longest = i
+		}
+	}
+	if longest < 0 {
+		return
+	}
+	s.source = nil
+	s.Steps = slices.Clone(s.Steps)
+	if s.Timeout > 0 {
+		s.Timeout += d - s.Steps[longest].Wait
+	}
+	s.Steps[longest].Wait = d
 }
 
 // SetTrials overrides the count of every trials step.

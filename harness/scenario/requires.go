@@ -9,7 +9,7 @@ import (
 // Programs returns the programs of others that a scenario may require, by name,
 // with the Debian package each is in.
 func Programs() map[string]string {
-	return map[string]string{FFprobe: "ffmpeg", FFmpeg: "ffmpeg"}
+	return map[string]string{FFprobe: "ffmpeg", FFmpeg: "ffmpeg", "haproxy": "haproxy"}
 }
 
 // Features returns the findings of `vosbed doctor` that a scenario may require.

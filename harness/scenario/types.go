@@ -12,8 +12,8 @@ type Scenario struct {
 	Name  string `yaml:"name" strict:"required"`
 	Title string `yaml:"title,omitempty"`
 	About string `yaml:"about,omitempty"`
-	// Extends names a scenario whose every part is taken over unless written here;
-	// loads, expectations and mutants merge by name, overlays by key.
+	// Extends names a scenario whose every part but its mutants is taken over unless
+	// written here; loads and expectations merge by name, overlays by key.
 	Extends  string        `yaml:"extends,omitempty"`
 	Covers   []string      `yaml:"covers,omitempty"`   // features, guide sections
 	Requires []string      `yaml:"requires,omitempty"` // programs, features: see Programs, Features

@@ -28,7 +28,7 @@ type Wire struct {
 
 // Draw lays the plan out: clients, router, switch, appliances, servers.
 func (p *Plan) Draw() Drawing {
-	rows := [][]string{p.names(KindClients), p.names(KindRouter), p.switches(), p.names(KindAppliance), p.names(KindSimVOS)}
+	rows := [][]string{p.names(KindClients), p.names(KindRouter), p.switches(), append(p.names(KindAppliance), p.names(KindHAProxy)...), p.names(KindSimVOS)}
 	var d Drawing
 	for _, row := range rows {
 		d.Columns = max(d.Columns, len(row))

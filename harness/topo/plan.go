@@ -50,6 +50,7 @@ type Machine struct {
 	ID       int
 	ARP      string
 	VIPs     []netip.Addr
+	Servers  []netip.Addr // of a haproxy node
 	Ports    []*Port
 	Gateways []netip.Addr // default routers, none for the router itself
 	Routes   []Route
@@ -90,6 +91,7 @@ func Compute(s Spec) (*Plan, error) {
 	for _, name := range nodeOrder(s.Nodes) {
 		c.node(name, s.Nodes[name])
 	}
+	c.servers(s.Nodes)
 	c.checkDirect()
 	c.gateways()
 	return c.plan, errors.Join(c.errs...)
@@ -171,6 +173,20 @@ func (c *computer) node(name string, n *Node) {
 	m.Pool4 = c.prefix("node "+name, n.Pool4)
 	m.Pool6 = c.prefix("node "+name, n.Pool6)
 	c.plan.Nodes = append(c.plan.Nodes, m)
+}
+
+// servers finds the addresses of the servers of haproxy nodes.
+func (c *computer) servers(nodes map[string]*Node) {
+	for _, m := range c.plan.OfKind(KindHAProxy) {
+		for _, name := range nodes[m.Name].Servers {
+			s := c.plan.Node(name)
+			if s == nil || s.Kind != KindSimVOS || !s.Addr(4).IsValid() {
+				c.fail("node %s: server %q is no simvos node with an IPv4 address", m.Name, name)
+				continue
+			}
+			m.Servers = append(m.Servers, s.Addr(4))
+		}
+	}
 }
 
 func (c *computer) port(m *Machine, i int, text string) *Port {
@@ -288,7 +304,7 @@ func touches(m *Machine, network string) bool {
 }
 
 func kindOrder() map[string]int {
-	return map[string]int{KindRouter: 0, KindClients: 1, KindAppliance: 2, KindSimVOS: 3}
+	return map[string]int{KindRouter: 0, KindClients: 1, KindAppliance: 2, KindHAProxy: 3, KindSimVOS: 4}
 }
 
 func nodeOrder(nodes map[string]*Node) []string {

@@ -14,6 +14,7 @@ const (
 	KindSimVOS    = "simvos"    // a simulated VOS server
 	KindClients   = "clients"   // a population of clients; agents run here
 	KindRouter    = "router"    // forwards between its networks
+	KindHAProxy   = "haproxy"   // Debian's HAProxy in the proxy's place, for comparison
 )
 
 // Spec is a topology as written. Use names one of the library, which the other
@@ -50,6 +51,8 @@ type Node struct {
 	Links []string `yaml:"links,omitempty"`
 	// Role is the configured place of an appliance: primary or secondary.
 	Role string `yaml:"role,omitempty"`
+	// Servers are the real servers of a haproxy node, by node name.
+	Servers []string `yaml:"servers,omitempty"`
 	// ID, VIPs (names) and ARP (solved, unsolved) belong to simvos nodes.
 	ID   int      `yaml:"id,omitempty"`
 	VIPs []string `yaml:"vips,omitempty"`
@@ -125,6 +128,9 @@ func mergeNode(b, o Node) Node {
 	}
 	if o.VIPs != nil {
 		b.VIPs = o.VIPs
+	}
+	if o.Servers != nil {
+		b.Servers = o.Servers
 	}
 	return b
 }
