@@ -21,27 +21,19 @@ type NS struct{ file *os.File }
 
 // New makes an empty namespace (loopback down). It needs CAP_SYS_ADMIN.
 func New() (*NS, error) {
-	type result struct {
-		file *os.File
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
-		// The thread is never unlocked: it dies with its goroutine rather than
-		// return to the scheduler in a foreign namespace.
-		runtime.LockOSThread()
+	var ns *NS
+	err := away(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- result{nil, fmt.Errorf("make a network namespace (root is needed): %w", err)}
-			return
+			return fmt.Errorf("make a network namespace (root is needed): %w", err)
 		}
-		f, err := openCurrent()
-		done <- result{f, err}
-	}()
-	r := <-done
-	if r.err != nil {
-		return nil, r.err
+		var err error
+		ns, err = Current()
+		return err
+	})
+	if err != nil && ns != nil {
+		return nil, errors.Join(err, ns.Close())
 	}
-	return &NS{r.file}, nil
+	return ns, err
 }
 
 // Current returns the namespace of the calling thread.
@@ -74,26 +66,39 @@ func (n *NS) Close() error { return n.file.Close() }
 // Do runs fn on a thread that is inside the namespace. fn must not start
 // goroutines that rely on it, but sockets it opens and commands it starts stay there.
 func (n *NS) Do(fn func() error) error {
+	return away(func() error {
+		if err := unix.Setns(n.Fd(), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("enter network namespace: %w", err)
+		}
+		return fn()
+	})
+}
+
+// errAbandoned is what Do returns when fn ended its goroutine.
+var errAbandoned = errors.New("the function in the network namespace did not return: it called runtime.Goexit, as t.Fatal does")
+
+// away runs fn, which may change the namespace of its thread, and brings the thread
+// home. One that cannot come home stays locked and dies with its goroutine rather
+// than return to the scheduler in a foreign namespace.
+func away(fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
+		err := errAbandoned
+		defer func() { done <- err }()
 		runtime.LockOSThread()
-		home, err := openCurrent()
-		if err != nil {
-			done <- err
+		home, openErr := openCurrent()
+		if openErr != nil {
+			runtime.UnlockOSThread()
+			err = openErr
 			return
 		}
 		defer home.Close()
-		if err = unix.Setns(n.Fd(), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("enter network namespace: %w", err)
-			return
-		}
 		err = fn()
 		if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
-			done <- errors.Join(err, fmt.Errorf("leave network namespace: %w", back))
-			return // the thread stays locked and dies here
+			err = errors.Join(err, fmt.Errorf("leave network namespace: %w", back))
+			return
 		}
 		runtime.UnlockOSThread()
-		done <- err
 	}()
 	return <-done
 }

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"bufio"
+	"context"
+	"errors"
+	"os"
 	"strings"
 	"testing"
 )
@@ -21,7 +25,9 @@ not json
 		sum tally
 		out strings.Builder
 	)
-	readEvents(strings.NewReader(stream), &out, &sum)
+	if err := readEvents(strings.NewReader(stream), &out, &sum); err != nil {
+		t.Fatal(err)
+	}
 	if want := (tally{passed: 1, failed: 2, skipped: 1}); sum != want {
 		t.Errorf("got %v, want %v: a package that does not build is a failure", sum, want)
 	}
@@ -54,6 +60,71 @@ func TestVerdictAction(t *testing.T) {
 	} {
 		if got := verdictAction(tt.code, tt.ci); got != tt.want {
 			t.Errorf("code %d in CI %v: %s, want %s", tt.code, tt.ci, got, tt.want)
+		}
+	}
+}
+
+// TestHostileStream reads what Go 1.26 said of packages that do not build (one by
+// itself, one by its import, one by vet), panic in a subtest, run into the timeout,
+// and exit with 3 after their tests.
+func TestHostileStream(t *testing.T) {
+	stream, err := os.Open("testdata/hostile.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	var (
+		sum tally
+		out strings.Builder
+	)
+	if err := readEvents(stream, &out, &sum); err != nil {
+		t.Fatal(err)
+	}
+	// Failed: broken, user, vetted, hangs, exits, TestP and TestP/sub.
+	if want := (tally{passed: 3, failed: 7, skipped: 1}); sum != want {
+		t.Errorf("got %v, want %v", sum, want)
+	}
+	for _, want := range []string{
+		`broken/a.go:3:23: cannot use "x"`, "FAIL\tm/broken [build failed]", "FAIL\tm/user [build failed]",
+		"fmt.Printf format %d has arg", "panic: test timed out after 2s", "about to hang",
+		"panic: assignment to entry in nil map", "FAIL\tm/exits", "needs a moon", "ok   m/good",
+	} {
+		if n := strings.Count(out.String(), want); n != 1 {
+			t.Errorf("%q is told %d times, want once, in:\n%s", want, n, out.String())
+		}
+	}
+}
+
+func TestEndlessLineIsAnError(t *testing.T) {
+	var sum tally
+	err := readEvents(strings.NewReader(strings.Repeat("x", 17<<20)), &strings.Builder{}, &sum)
+	if !errors.Is(err, bufio.ErrTooLong) {
+		t.Errorf("got %v, want %v", err, bufio.ErrTooLong)
+	}
+}
+
+func TestClosingLineIsTheLast(t *testing.T) {
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	for _, tt := range []struct {
+		name string
+		ctx  context.Context //nolint:containedctx // a row of a table
+		sum  tally
+		last string
+		fail bool
+	}{
+		{"good", t.Context(), tally{passed: 2}, "2 passed, 0 failed, 0 skipped", false},
+		{"bad", t.Context(), tally{passed: 2, failed: 1}, "2 passed, 1 failed, 0 skipped", true},
+		{"nothing ran", t.Context(), tally{skipped: 1}, "0 passed, 0 failed, 1 skipped", true},
+		{"interrupted", stopped, tally{passed: 2}, "2 passed, 1 failed, 0 skipped", true},
+	} {
+		var out strings.Builder
+		err := closing(tt.ctx, &out, tt.sum)
+		if (err != nil) != tt.fail {
+			t.Errorf("%s: error %v", tt.name, err)
+		}
+		if !strings.HasSuffix("\n"+out.String(), "\n"+tt.last+"\n") {
+			t.Errorf("%s: ends with %q, want %q", tt.name, out.String(), tt.last)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -55,15 +56,28 @@ func run() int {
 // errFailures says that something failed and has been reported already.
 var errFailures = errors.New("tests failed")
 
+// runAll prints the closing line last, whatever happened before.
 func runAll(ctx context.Context) error {
 	var sum tally
 	if err := goTests(ctx, &sum); err != nil {
-		return err
+		sum.failed++
+		fmt.Println("testsum:", err)
 	}
 	for _, s := range shortScenarios() {
-		runScenario(ctx, s, &sum)
+		if ctx.Err() == nil {
+			runScenario(ctx, s, &sum)
+		}
 	}
-	fmt.Println(sum)
+	return closing(ctx, os.Stdout, sum)
+}
+
+// closing prints the closing line and turns it into the outcome.
+func closing(ctx context.Context, out io.Writer, sum tally) error {
+	if ctx.Err() != nil {
+		sum.failed++
+		fmt.Fprintln(out, "testsum: interrupted, not everything has run")
+	}
+	fmt.Fprintln(out, sum)
 	if sum.failed > 0 || sum.passed == 0 {
 		return errFailures
 	}
