@@ -176,7 +176,11 @@ func (p *pair) handOver(ctx context.Context) {
 	}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for p.handle.State().Role == lb.Active {
+	for s := p.handle.State(); s.Role == lb.Active; s = p.handle.State() {
+		if !s.PeerAlive {
+			p.log.WarnContext(ctx, "stopping: the peer fell silent before it took the virtual addresses")
+			return
+		}
 		select {
 		case <-ctx.Done():
 			p.log.WarnContext(ctx, "stopping: the peer did not take the virtual addresses in time")

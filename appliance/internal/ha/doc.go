@@ -24,9 +24,13 @@
 // deadline at every beat: the beat's own time plus Lease. The heartbeat leaves
 // before the renewal. A freeze between the two therefore leaves a lease that is
 // older than the last heartbeat, never younger, and Lease < Dead means that the
-// kernel has stopped before the peer starts. A machine that was not stepped for
-// Lease has slept: it lets go, announces nothing, and judges the peer's silence
-// only from its own awakening, for Dead.
+// kernel has stopped before the peer starts. For the same reason a take-over begins
+// with the lease of the last heartbeat, and a node waits for the longer of its own
+// dead time and the one that the peer tells: while an operator changes the timers,
+// node by node, the two differ, and that costs no take-over.
+//
+// A machine that was not stepped for Lease has slept: it lets go, announces nothing,
+// and judges the peer's silence only from its own awakening, for Dead.
 //
 // # A planned switchover loses nothing
 //

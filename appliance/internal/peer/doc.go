@@ -23,4 +23,8 @@
 // what changes. A node is in sync when it has applied the peer's end mark on the
 // present connection. Ages travel, never clocks, and they are rounded up, so an
 // entry never grows younger by travelling. What came from the peer is not sent back.
+//
+// Small things that both nodes hold whole, such as the operator's overrides, travel
+// as documents: all of them before the entries, and again when they change. Their
+// content must merge; see [Document].
 package peer

@@ -181,7 +181,7 @@ func (h *Handle) send(m message) {
 		return
 	}
 	_ = h.conn.SetWriteDeadline(time.Now().Add(patience))
-	if _, err = h.conn.Write(b); err != nil {
+	if _, err = h.conn.Write(b); err != nil && !errors.Is(err, net.ErrClosed) {
 		h.opts.Logger.Error("cannot write to the sentinel, starting another", "err", err)
 		_ = h.conn.Close()
 	}
