@@ -48,8 +48,8 @@ func (d *daemon) serve(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log, build := d.opts.Logger, buildinfo.Get()
-	log.InfoContext(ctx, "starting", "version", build.Version, "commit", build.Revision, "config", d.opts.ConfigFile)
+	log := d.opts.Logger
+	log.InfoContext(ctx, "starting", "version", buildinfo.Get().String(), "config", d.opts.ConfigFile)
 	running, ended := context.WithCancel(ctx)
 	var waiting sync.WaitGroup
 	waiting.Go(func() { announceReady(running, a, log, out) })
