@@ -86,7 +86,7 @@ func drawOutages(c *canvas, x decades, y float64, s strip, limit float64) {
 	}
 	for i, v := range s.values {
 		off := float64((i*5)%7-3) * 2.4
-		c.dot(s.class+" dot", x.at(v), y+off, 5, fmt.Sprintf("%s, trial %d: %s", s.name, i+1, verdict.Quantity(v, s.unit)))
+		c.dot(s.class+" dot", x.at(v), y+off, fmt.Sprintf("%s, trial %d: %s", s.name, i+1, verdict.Quantity(v, s.unit)))
 	}
 	m := x.at(middle(slices.Sorted(slices.Values(s.values))))
 	c.line("median", m, y-13, m, y+13)
@@ -201,13 +201,13 @@ func drawAnatomy(kinds []string, byFault map[string]map[string]verdict.Stats, to
 		for k, phase := range verdict.Phases() {
 			if s := byFault[kind][phase]; s.N > 0 {
 				off := float64(k%3-1) * 7
-				c.dot(fmt.Sprintf("c%d dot", k+1), x.at(s.Median), y+off, 5, kind+", "+phaseText(phase)+": "+verdict.Quantity(s.Median, "ms"))
+				c.dot(fmt.Sprintf("c%d dot", k+1), x.at(s.Median), y+off, kind+", "+phaseText(phase)+": "+verdict.Quantity(s.Median, "ms"))
 			}
 		}
 	}
 	at := 60.0
 	for k, phase := range verdict.Phases() {
-		c.dot(fmt.Sprintf("c%d dot", k+1), at, base+38, 5, phaseText(phase))
+		c.dot(fmt.Sprintf("c%d dot", k+1), at, base+38, phaseText(phase))
 		c.text("soft", "start", at+8, base+42, phaseText(phase))
 		at += 24 + letter*float64(len(phaseText(phase)))*0.86
 	}

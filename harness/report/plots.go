@@ -244,7 +244,7 @@ func drawStrip(c *canvas, x scale, y float64, s strip) {
 	c.line("grid", x.low, y, x.high, y)
 	for i, v := range s.values {
 		off := float64((i*5)%7-3) * 2.4
-		c.dot(s.class+" dot", x.at(v), y+off, 5, fmt.Sprintf("%s, %d: %s", s.name, i+1, verdict.Quantity(v, s.unit)))
+		c.dot(s.class+" dot", x.at(v), y+off, fmt.Sprintf("%s, %d: %s", s.name, i+1, verdict.Quantity(v, s.unit)))
 	}
 	m := x.at(middle(slices.Sorted(slices.Values(s.values))))
 	c.line("median", m, y-13, m, y+13)

@@ -47,7 +47,10 @@ func smallResult() report.Result {
 		Scenario: "failover", Verdict: verdict.Broken, Started: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), DurationMS: 61500,
 		Expectations: []verdict.Judged{
 			{Name: "kill heals in time", Verdict: verdict.Pass, Observed: "318 ms", Limit: "≤ 450", Evidence: "outage_ms{fault=kill}.max: n 10"},
-			{Name: "freeze heals in time", Verdict: verdict.Fail, Observed: "512 ms", Limit: "≤ 450", Evidence: "decided by record 12 <&>"},
+			{
+				Name: "freeze heals in time", About: "Every process of the active node is stopped.", Verdict: verdict.Fail, Observed: "512 ms", Limit: "≤ 450",
+				Evidence: "outage_ms{fault=freeze}.max: n 10, min 48.12, median 301.5, p99 512, max 512; decided by record 12 <&>",
+			},
 			{Name: "noisy", Verdict: verdict.Inconclusive, Observed: "1 ms", Limit: "≤ 60", Evidence: "the noise floor is 20"},
 			{Name: "missing", Verdict: verdict.Broken, Observed: "nothing", Limit: "= 1", Evidence: "no samples of x"},
 		},
@@ -262,7 +265,9 @@ func TestWrite(t *testing.T) {
 	text := string(page)
 	for _, want := range []string{
 		"<h1>failover</h1>", "a killed appliance is replaced in time", "Outage per trial", "noise floor", "192.168.94.110"[:11],
-		"trial 1: ", "HT1", "Replies: probe, per second", "Latency p99: probe", "relative to direct", "&lt;script&gt;", `id="topology"`,
+		"trial 1: ", "HT1", "Anatomy of the outages", "first flow back", "dr_goodput: 10 distributions",
+		// Each fault has a limit of its own; cut has none.
+		`class="limittext"`, ">450</text>", ">300</text>", "<td class=\"num\">–</td>", "Replies: probe, per second", "Latency p99: probe", "relative to direct", "&lt;script&gt;", `id="topology"`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)

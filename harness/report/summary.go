@@ -90,7 +90,7 @@ func (p *printer) indented(first, text, ansi string) {
 func wrap(text string, width int) []string {
 	var lines []string
 	line, n := "", 0
-	for _, word := range strings.Split(text, " ") {
+	for word := range strings.SplitSeq(text, " ") {
 		k := utf8.RuneCountInString(word)
 		if n > 0 && n+1+k > width {
 			lines, line, n = append(lines, line), "", 0

@@ -45,8 +45,9 @@ func (c *canvas) line(class string, x1, y1, x2, y2 float64) {
 	fmt.Fprintf(&c.b, `<line class="%s" x1="%s" y1="%s" x2="%s" y2="%s"/>`, class, px(x1), px(y1), px(x2), px(y2))
 }
 
-func (c *canvas) dot(class string, x, y, r float64, title string) {
-	fmt.Fprintf(&c.b, `<circle class="%s" cx="%s" cy="%s" r="%s"><title>%s</title></circle>`, class, px(x), px(y), px(r), html.EscapeString(title))
+// dot is a small disc with a tool tip.
+func (c *canvas) dot(class string, x, y float64, title string) {
+	fmt.Fprintf(&c.b, `<circle class="%s" cx="%s" cy="%s" r="5"><title>%s</title></circle>`, class, px(x), px(y), html.EscapeString(title))
 }
 
 // text anchors at start, middle or end.

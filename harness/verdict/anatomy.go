@@ -30,6 +30,9 @@ func Phases() []string {
 // fault and phase, in milliseconds.
 const MetricAnatomy = "anatomy_ms"
 
+// seenLate is how much later than it was a frame may be noted.
+const seenLate = 50 * time.Millisecond
+
 // anatomy derives anatomy_ms for faults that made a probe fall silent: where the
 // outage went. Phases of which nothing was seen have no sample.
 func (h *facts) anatomy(m Metrics) {
@@ -67,7 +70,8 @@ type moment struct {
 }
 
 // back is when the first and the last flow that fell silent were answered again.
-// A hole that begins after another node carried packets is not the fault's doing;
+// A hole that begins after another node carried packets, or ends before, is not
+// the fault's doing;
 // where nobody else is to carry them, holes of less than half of the longest are
 // noise beside it.
 func (h *facts) back(w window) (first, last moment, ok bool) {
@@ -79,7 +83,7 @@ func (h *facts) back(w window) (first, last moment, ok bool) {
 	for _, g := range h.gaps {
 		noise := milliseconds(g.v.Outage) < longest/2
 		if taken {
-			noise = g.v.From > carried.t
+			noise = g.v.From > carried.t || g.v.To < carried.t-seenLate
 		}
 		if !w.owns(g.v.From, g.v.To) || g.v.Open || noise {
 			continue
