@@ -9,15 +9,17 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/vosbed/vosbed/simvos/control"
 )
 
-// runWeb keeps Flows HTTP(S) connections open and makes one request after another
-// over each, Rate per second (default 10): what becomes of a session of VIP 1. Its
-// metrics begin with "web". A connection that ends is a death, as a browser would
-// show it; the next one is a new session.
+// runWeb keeps Flows HTTP(S) connections open and makes Rate requests per second
+// over each (default 10): what becomes of a session of VIP 1. Requests go out by
+// plan, whether those before were answered or not, so that a client whose last
+// request was received, but never answered, meets the reset too. Its metrics begin
+// with "web". The end of a connection is a death, as a browser would show it.
 func runWeb(ctx context.Context, a *agent) error {
 	s := &stream{agent: a, name: "web", period: time.Duration(float64(time.Second) / a.rate(10))}
 	s.play = s.browse
@@ -30,20 +32,35 @@ func (s *stream) browse(ctx context.Context, w *watcher) error {
 	if err != nil {
 		return err
 	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	defer bounded(ctx, c)()
-	t := time.NewTicker(s.period)
-	defer t.Stop()
+	stop, cancel := context.WithCancel(ctx)
+	defer cancel()
+	wg.Go(func() { s.sendRequests(stop, c) })
 	in := bufio.NewReader(c)
 	for {
-		id, n, err := whoOver(c, in, s.target.addr.String())
+		id, n, err := whoAnswers(in)
 		if err != nil {
 			return err
 		}
 		w.arrived(n, &control.Marker{Server: id}, 0)
+	}
+}
+
+// sendRequests writes requests until the connection or ctx ends.
+func (s *stream) sendRequests(ctx context.Context, c net.Conn) {
+	t := time.NewTicker(s.period)
+	defer t.Stop()
+	for {
+		if _, err := fmt.Fprintf(c, "GET /admin/identity HTTP/1.1\r\nHost: %s\r\n\r\n", s.target.addr); err != nil {
+			_ = c.Close() // its reader must know too
+			return
+		}
 		select {
 		case <-t.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		}
 	}
 }
@@ -71,12 +88,8 @@ func (t target) over(ctx context.Context, c net.Conn) (net.Conn, error) {
 	return secured, nil
 }
 
-// whoOver makes one request over an open connection and returns the server's id
-// and the size of the answer.
-func whoOver(c net.Conn, in *bufio.Reader, host string) (server uint16, size int, err error) {
-	if _, err = fmt.Fprintf(c, "GET /admin/identity HTTP/1.1\r\nHost: %s\r\n\r\n", host); err != nil {
-		return 0, 0, err
-	}
+// whoAnswers reads one answer and returns the server's id and the answer's size.
+func whoAnswers(in *bufio.Reader) (server uint16, size int, err error) {
 	resp, err := http.ReadResponse(in, nil)
 	if err != nil {
 		return 0, 0, err
