@@ -105,13 +105,10 @@ func (s *sim) act(i int, a ha.Action) {
 	case ha.SendHeartbeat:
 		n.told, n.sent, n.life = a.State, s.now, true
 		s.send(i, a.State)
+		s.freezable(n)
 	case ha.RenewLease:
 		n.lease = a.Deadline
-		// The node may freeze right here.
-		if n.life && n.cfg.Lease && a.Deadline != ha.Forever && a.Deadline >= n.sent+n.told.Dead {
-			s.broken = fmt.Sprintf("%s: at %v the lease lasts until %v, the peer told at %v waits only %v",
-				n.name, s.now, a.Deadline, n.sent, n.told.Dead)
-		}
+		s.freezable(n)
 	case ha.DropLease:
 		n.lease = 0
 	case ha.TakeVIPs:
@@ -123,6 +120,15 @@ func (s *sim) act(i int, a ha.Action) {
 	case ha.Log, ha.Refuse, ha.StateChanged:
 	}
 	s.trace(n, a)
+}
+
+// freezable checks that a node may freeze right here, between two actions: its lease
+// ends before the peer, by what it was told, starts.
+func (s *sim) freezable(n *simNode) {
+	if n.life && n.cfg.Lease && n.lease != ha.Forever && n.lease >= n.sent+n.told.Dead {
+		s.broken = fmt.Sprintf("%s: at %v the lease lasts until %v, the peer told at %v waits only %v",
+			n.name, s.now, n.lease, n.sent, n.told.Dead)
+	}
 }
 
 func (s *sim) trace(n *simNode, a ha.Action) {

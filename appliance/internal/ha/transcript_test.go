@@ -44,6 +44,9 @@ func play(t *testing.T, file string) {
 			t.Fatalf("%s: %v", file, err)
 		}
 	}
+	if s.broken != "" {
+		t.Errorf("%s: %s", file, s.broken)
+	}
 	got := s.log.String()
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {

@@ -71,6 +71,13 @@ func TestOperatorIntentReachesBothNodes(t *testing.T) {
 		until(t, "the wish of the absence", has(s, two, lb.Halt))
 		until(t, "and the other's", has(s, one, lb.Drain))
 	}
+
+	b.stop()
+	until(t, "the loss is seen again", func() bool { return !a.rep.Status().Connected })
+	sb = b.overrides() // its state is lost, and nothing is said anew
+	b.start()
+	until(t, "in sync with a new node", synced(a, b))
+	until(t, "all that stands", func() bool { return has(sb, one, lb.Drain)() && has(sb, two, lb.Halt)() })
 }
 
 // TestBadDocumentCostsOnlyItself: a newer peer may send what this node cannot read.
