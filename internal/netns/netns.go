@@ -78,27 +78,32 @@ func (n *NS) Do(fn func() error) error {
 var errAbandoned = errors.New("the function in the network namespace did not return: it called runtime.Goexit, as t.Fatal does")
 
 // away runs fn, which may change the namespace of its thread, and brings the thread
-// home. One that cannot come home stays locked and dies with its goroutine rather
-// than return to the scheduler in a foreign namespace.
+// home, even when fn ends its goroutine. A thread that cannot come home stays locked
+// and dies with its goroutine rather than return to the scheduler in a foreign
+// namespace.
 func away(fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		err := errAbandoned
-		defer func() { done <- err }()
 		runtime.LockOSThread()
-		home, openErr := openCurrent()
-		if openErr != nil {
+		home, err := openCurrent()
+		if err != nil {
 			runtime.UnlockOSThread()
-			err = openErr
+			done <- err
 			return
 		}
-		defer home.Close()
+		err = errAbandoned
+		defer func() { done <- errors.Join(err, bring(home)) }()
 		err = fn()
-		if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
-			err = errors.Join(err, fmt.Errorf("leave network namespace: %w", back))
-			return
-		}
-		runtime.UnlockOSThread()
 	}()
 	return <-done
+}
+
+// bring takes the locked thread home and unlocks it.
+func bring(home *os.File) error {
+	defer home.Close()
+	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("leave network namespace: %w", err)
+	}
+	runtime.UnlockOSThread()
+	return nil
 }
