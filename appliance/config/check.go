@@ -39,12 +39,12 @@ func (r *reader) check(f *checkFile, s lb.VirtualService, path string) lb.Health
 		usual = "ping"
 	}
 	c := lb.HealthCheck{
-		Kind:       word(r, path+".type", text(f.Type, usual), lb.ParseCheckKind),
-		Fall:       or(f.Fall, defaultFall),
-		Rise:       or(f.Rise, defaultRise),
-		Jitter:     or(f.Jitter, defaultJitter),
-		Interval:   span(f.Interval, defaultInterval),
-		Timeout:    span(f.Timeout, defaultTimeout),
+		Kind:     word(r, path+".type", text(f.Type, usual), lb.ParseCheckKind),
+		Fall:     or(f.Fall, defaultFall),
+		Rise:     or(f.Rise, defaultRise),
+		Jitter:   or(f.Jitter, defaultJitter),
+		Interval: span(f.Interval, defaultInterval),
+		Timeout:  span(f.Timeout, defaultTimeout),
 	}
 	// A server without the VIP on its loopback is the usual mistake (guide 8.2).
 	dials := c.Kind == lb.CheckNegotiate || c.Kind == lb.CheckConnect

@@ -81,30 +81,6 @@ func persistence() []Case {
 			age 40s
 			entries 1
 			udp 10.0.0.1:1000 > V:5000 => A`},
-		{Name: "a reset keeps nothing alive and begins nothing", Script: `
-			tcp S 10.0.0.1:1000 > V:80 => A
-			tcp FA 10.0.0.1:1000 > V:80 => A
-			age 9s
-			tcp R 10.0.0.1:1000 > V:80 => A
-			age 52s
-			entries 0
-			tcp R 10.0.0.1:1000 > V:80 => X
-			tcp R 10.0.0.2:1000 > V:80 => Y
-			entries 0
-			conns A 0
-			conns B 0`},
-		{Name: "a reset follows its client", Script: `
-			tcp S 10.0.0.1:1000 > V:80 => A
-			tcp R 10.0.0.1:2000 > V:80 => A
-			conns A 1
-			age 59s
-			tcp R 10.0.0.1:2000 > V:80 => A
-			age 2s
-			entries 0`},
-		{Name: "a connection whose end alone is seen is not counted", Script: `
-			tcp FA 10.0.0.1:1000 > V:80 => A
-			tcp A 10.0.0.1:1000 > V:80 => A
-			conns A 0`},
 		{Name: "a mask joins clients", Setup: "mask24", Script: `
 			tcp S 10.0.0.1:1000 > V:80 => A
 			tcp S 10.0.0.254:1000 > V:80 => A
@@ -129,6 +105,36 @@ func persistence() []Case {
 			tcp S 10.0.0.1:1000 > V:80 => A
 			tcp S 10.0.0.1:1001 > V:80 => !A
 			entries 0`},
+	}
+}
+
+// resets are cases of connections of which only the end is seen.
+func resets() []Case {
+	return []Case{
+		{Name: "a reset keeps nothing alive and begins nothing", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			tcp FA 10.0.0.1:1000 > V:80 => A
+			age 9s
+			tcp R 10.0.0.1:1000 > V:80 => A
+			age 52s
+			entries 0
+			tcp R 10.0.0.1:1000 > V:80 => X
+			tcp R 10.0.0.2:1000 > V:80 => Y
+			entries 0
+			conns A 0
+			conns B 0`},
+		{Name: "a reset follows its client", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			tcp R 10.0.0.1:2000 > V:80 => A
+			conns A 1
+			age 59s
+			tcp R 10.0.0.1:2000 > V:80 => A
+			age 2s
+			entries 0`},
+		{Name: "a connection whose end alone is seen is not counted", Script: `
+			tcp FA 10.0.0.1:1000 > V:80 => A
+			tcp A 10.0.0.1:1000 > V:80 => A
+			conns A 0`},
 	}
 }
 

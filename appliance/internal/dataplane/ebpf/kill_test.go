@@ -55,6 +55,7 @@ func again(ctx context.Context, role, dir string) *exec.Cmd {
 
 // holdPlane holds the plane until its input ends, or rather: until it is killed.
 func holdPlane(t *testing.T) {
+	t.Helper()
 	p, err := New(Options{PinDir: os.Getenv(dirKey), Flows: 4096, Entries: 4096})
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +75,7 @@ func holdPlane(t *testing.T) {
 }
 
 func killHolder(t *testing.T) {
+	t.Helper()
 	dir := os.Getenv(dirKey)
 	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
 		t.Fatal(err)

@@ -150,6 +150,7 @@ func TestLeaseSilencesTheNode(t *testing.T) {
 }
 
 func leaseSilences(t *testing.T, mode Attach) {
+	t.Helper()
 	l := newLab(t)
 	for i := range l.servers {
 		l.serve(i, vip4+":80")

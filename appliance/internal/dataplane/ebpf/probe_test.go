@@ -107,6 +107,7 @@ func TestChecksThroughTheVIP(t *testing.T) {
 }
 
 func checksThroughTheVIP(t *testing.T, mode Attach, vip, rip string) {
+	t.Helper()
 	l := newLab(t)
 	l.admin(0, 80)
 	l.admin(0, 8443)
