@@ -208,11 +208,12 @@ type ARPStep struct {
 }
 
 // LedgerStep records the value of an expression over the ledger of a simulated
-// server (simvos/control.Status as `self`).
+// server (simvos/control.Status as `self`). Delta is that of SampleStep.
 type LedgerStep struct {
 	Metric string            `yaml:"metric" strict:"required"`
 	Expr   string            `yaml:"expr" strict:"required"`
 	Node   string            `yaml:"node" strict:"required"`
 	Labels map[string]string `yaml:"labels,omitempty"`
 	Unit   string            `yaml:"unit,omitempty"`
+	Delta  bool              `yaml:"delta,omitempty"`
 }

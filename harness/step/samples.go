@@ -43,25 +43,26 @@ func (r *Runner) sample(ctx context.Context, st scenario.Step, _ int) error {
 		return err
 	}
 	r.Lab.Record(observe.KindStatus, node, "", raw)
-	if s.Delta {
-		before, known := r.before(s.Metric, v)
-		if !known {
-			return nil
-		}
-		v -= before
-	}
-	r.Lab.Record(observe.KindSample, node, "", observe.Sample{Metric: s.Metric, Labels: s.Labels, Value: v, Unit: s.Unit})
+	r.record(node, observe.Sample{Metric: s.Metric, Labels: s.Labels, Value: v, Unit: s.Unit}, s.Delta)
 	return nil
 }
 
-// before returns the value that a sampled expression had last, and keeps the new.
-func (r *Runner) before(metric string, now float64) (value float64, known bool) {
-	if r.last == nil {
-		r.last = map[string]float64{}
+// record records a sample, or its difference from the one before at that node: then
+// the first of a metric only sets the beginning.
+func (r *Runner) record(node string, s observe.Sample, delta bool) {
+	if delta {
+		if r.last == nil {
+			r.last = map[string]float64{}
+		}
+		key := node + " " + s.Metric
+		before, known := r.last[key]
+		r.last[key] = s.Value
+		if !known {
+			return
+		}
+		s.Value -= before
 	}
-	value, known = r.last[metric]
-	r.last[metric] = now
-	return value, known
+	r.Lab.Record(observe.KindSample, node, "", s)
 }
 
 // carried records the share of probe packets that reached real servers past the
@@ -102,6 +103,6 @@ func (r *Runner) ledger(ctx context.Context, st scenario.Step, _ int) error {
 	if err != nil {
 		return fmt.Errorf("ledger of %s: %w", l.Node, err)
 	}
-	r.Lab.Record(observe.KindSample, l.Node, "", observe.Sample{Metric: l.Metric, Labels: l.Labels, Value: v, Unit: l.Unit})
+	r.record(l.Node, observe.Sample{Metric: l.Metric, Labels: l.Labels, Value: v, Unit: l.Unit}, l.Delta)
 	return nil
 }
