@@ -377,5 +377,5 @@ func (l *lab) pair() (a, b *node) {
 // bound is the longest takeover: Dead after the last heartbeat, and generous room
 // for a busy machine.
 func (l *lab) bound() time.Duration {
-	return l.timers.Dead + 2*l.timers.Heartbeat + 100*time.Millisecond
+	return l.timers.Dead + 2*l.timers.Heartbeat + 2*time.Second
 }

@@ -54,9 +54,8 @@ func TestFrozenOwnerIsReplacedAndStaysQuiet(t *testing.T) {
 	if slices.ContainsFunc(l.claims(), func(c claim) bool { return c.mac == a.mac.String() }) {
 		t.Error("the thawed node announced itself")
 	}
-	if !b.is(lb.Active)() || !b.owns() {
-		t.Error("the thaw disturbed the owner")
-	}
+	// The claim is heard before the owner's report arrives.
+	l.until("the owner goes on undisturbed", time.Second, func() bool { return b.is(lb.Active)() && b.owns() })
 }
 
 func TestCutLinkMovesAtOnce(t *testing.T) {
@@ -64,7 +63,7 @@ func TestCutLinkMovesAtOnce(t *testing.T) {
 	_, b := l.pair()
 	l.claims()
 	l.must(l.sw.Do(func() error { return down("port0") }))
-	t.Logf("cut to claimed: %v", l.claimed(b, l.timers.Heartbeat+100*time.Millisecond))
+	t.Logf("cut to claimed: %v", l.claimed(b, l.bound()))
 }
 
 // TestLinkBounceRestoresAddresses: the kernel drops IPv6 addresses with the carrier.
@@ -158,10 +157,11 @@ func TestWrongKeyIsCounted(t *testing.T) {
 	})
 }
 
-// TestFastTimers reports takeover times at 10 ms / 30 ms.
-func TestFastTimers(t *testing.T) {
+// TestShortTimers reports takeover times at 30 ms / 150 ms; the scenario failover-fast
+// measures 10 ms / 30 ms, which a busy test machine cannot hold.
+func TestShortTimers(t *testing.T) {
 	ms := time.Millisecond
-	l := newLab(t, lb.HATimers{Heartbeat: 10 * ms, Dead: 30 * ms, Lease: 25 * ms, Init: 200 * ms, HoldDown: time.Second})
+	l := newLab(t, lb.HATimers{Heartbeat: 30 * ms, Dead: 150 * ms, Lease: 125 * ms, Init: 300 * ms, HoldDown: time.Second})
 	a, b := l.pair()
 	var times []string
 	for range 5 {

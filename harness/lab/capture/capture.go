@@ -37,6 +37,7 @@ type Capture struct {
 	names map[int]string // interface index -> port name
 	done  chan struct{}
 	mu    sync.Mutex
+	end   time.Time // of the capture, once closed
 	ring  []frame
 	next  int
 }
@@ -59,18 +60,20 @@ func Start(ns *netns.NS, names map[int]string) (*Capture, error) {
 	if err := unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
 		return nil, errors.Join(fmt.Errorf("set time-out: %w", err), unix.Close(c.fd))
 	}
-	go c.loop()
+	go c.loop(c.fd)
 	return c, nil
 }
 
 // Htons converts to network byte order.
 func Htons(v uint16) uint16 { return v<<8 | v>>8 }
 
-func (c *Capture) loop() {
+// loop keeps frames until the capture is closed and what came before that has been
+// read: the last frames of a run are the ones people look for.
+func (c *Capture) loop(fd int) {
 	defer close(c.done)
 	buf, oob := make([]byte, Snap), make([]byte, 128)
 	for {
-		n, oobn, _, from, err := unix.Recvmsg(c.fd, buf, oob, unix.MSG_TRUNC)
+		n, oobn, _, from, err := unix.Recvmsg(fd, buf, oob, unix.MSG_TRUNC)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 			if c.closed() {
 				return
@@ -80,14 +83,15 @@ func (c *Capture) loop() {
 		if err != nil {
 			return
 		}
-		if c.closed() {
+		at := stamp(oob[:oobn])
+		if c.closedBefore(at) {
 			return
 		}
 		ll, ok := from.(*unix.SockaddrLinklayer)
 		if !ok || ll.Pkttype == unix.PACKET_OUTGOING || c.names[ll.Ifindex] == "" {
 			continue
 		}
-		c.keep(ll.Ifindex, buf, n, stamp(oob[:oobn]))
+		c.keep(ll.Ifindex, buf, n, at)
 	}
 }
 
@@ -95,6 +99,12 @@ func (c *Capture) closed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.fd < 0
+}
+
+func (c *Capture) closedBefore(t time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fd < 0 && c.end.Before(t)
 }
 
 func (c *Capture) keep(port int, buf []byte, size int, at time.Time) {
@@ -136,7 +146,7 @@ func le64(b []byte) int64 {
 func (c *Capture) Close() error {
 	c.mu.Lock()
 	fd := c.fd
-	c.fd = -1
+	c.fd, c.end = -1, time.Now()
 	c.mu.Unlock()
 	if fd < 0 {
 		return nil
