@@ -1,7 +1,6 @@
 # Verbs only: what they do is written in Go. `make help` lists them.
 GO      ?= go
 NAME    ?= failover
-CLANG   ?= clang-19
 LINT     = bin/golangci-lint
 PROGRAMS = bin/lbd bin/lbctl bin/simvos bin/vosbed
 BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
@@ -13,6 +12,9 @@ help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 20
 
 build: $(PROGRAMS) ## build the programs into bin/
+
+bin/testsum: FORCE
+	@$(BUILD) -o $@ ./internal/testsum
 
 bin/%: FORCE
 	@$(BUILD) -o $@ ./cmd/$*
@@ -26,11 +28,11 @@ scenarios: build ## run every scenario
 mutants: build ## prove that every scenario can fail
 	@bin/vosbed mutants
 
-setup: ## install the media players that the tests use (Debian packages)
-	@$(GO) run ./internal/testsum setup
+setup: bin/testsum ## install the media players that the tests use (Debian packages)
+	@bin/testsum setup
 
 test: setup build ## all tests and the short scenarios; ends with "N passed, N failed"
-	@$(GO) run ./internal/testsum run
+	@bin/testsum run
 
 check: lint generate-check ## formatting, lint, generated code, go.mod
 	$(GO) mod tidy -diff

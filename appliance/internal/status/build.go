@@ -70,7 +70,7 @@ func server(f Facts, svc lb.VirtualService, r lb.RealServer, counters lb.RealCou
 	if svc.Method == lb.DR {
 		out.MAC = f.MACs[r.Addr]
 	}
-	if decision.State == lb.Down && health.Last.Failed != "" {
+	if decision.State == lb.Down && health.Last.Failed != "" && !health.Last.At.IsZero() {
 		out.Why = decision.Why + ": " + health.Last.Failed
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vosbed/vosbed/appliance/internal/plan"
 	"github.com/vosbed/vosbed/appliance/lb"
@@ -19,7 +20,7 @@ func facts() Facts {
 			Reals: []lb.RealServer{{Name: "HT1", Addr: rip}},
 		}}},
 		Plan:   plan.Plan{Reals: map[lb.RealID]plan.Decision{id: {State: lb.Down, Why: "failing its health check"}}},
-		Health: map[lb.RealID]lb.Health{id: {Last: lb.Verdict{Failed: "got 200 `Degraded`, wanted `Healthy`"}}},
+		Health: map[lb.RealID]lb.Health{id: {Last: lb.Verdict{At: time.Now(), Failed: "got 200 `Degraded`, wanted `Healthy`"}}},
 		MACs:   map[netip.Addr]string{rip: "02:00:00:00:00:73"},
 	}
 }
