@@ -44,10 +44,12 @@ type Options struct {
 	Self   string // the vosbed binary, started again for loads
 	Mutant string // name of a mutant to run, "" = the scenario itself
 	Trials int    // overrides every trials step; 0 = as written
-	Seed   uint64 // of phases; 0 = drawn
-	Keep   bool   // keep the lab standing after the verdict until ctx ends
-	Stdout io.Writer
-	Color  bool // stdout is a terminal
+	// Duration overrides the longest wait of the scenario; 0 = as written.
+	Duration time.Duration
+	Seed     uint64 // of phases; 0 = drawn
+	Keep     bool   // keep the lab standing after the verdict until ctx ends
+	Stdout   io.Writer
+	Color    bool // stdout is a terminal
 }
 
 // run is one run under way.
@@ -103,6 +105,9 @@ func (r *run) prepare() error {
 	}
 	if r.opt.Trials > 0 {
 		r.scn.SetTrials(r.opt.Trials)
+	}
+	if r.opt.Duration > 0 {
+		r.scn.SetDuration(r.opt.Duration)
 	}
 	if r.opt.Seed == 0 {
 		r.opt.Seed = rand.Uint64()

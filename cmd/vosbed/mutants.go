@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -17,7 +16,8 @@ func (a *app) mutantsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "mutants [NAME...]",
 		Short:             "Run every scenario with each of its mutants: all must be noticed",
-		Long:              "A mutant is killed when the expectation that it names fails. A broken run, an\ninconclusive one, or another failure alone means that it survived.",
+		Long:              "A mutant is killed when the expectation that it names fails. A broken run, an\ninconclusive one, or another failure alone means that it survived. --mutant runs\none of them, --trials limits how often a fault is repeated.",
+		Example:           "  vosbed mutants\n  vosbed mutants failover persistence\n  vosbed mutants failover --mutant no-lease",
 		ValidArgsFunction: a.completeNames,
 		RunE:              func(_ *cobra.Command, args []string) error { return a.mutants(f, args) },
 	}
@@ -25,42 +25,72 @@ func (a *app) mutantsCommand() *cobra.Command {
 	return cmd
 }
 
+// subject is one mutant to run.
+type subject struct {
+	scenario string
+	ref      string
+	mutant   scenario.Mutant
+}
+
 func (a *app) mutants(f *runFlags, names []string) error {
 	if len(names) == 0 {
-		all, err := scenario.Names(os.DirFS(a.scenarios))
+		all, err := a.automatic()
 		if err != nil {
 			return err
 		}
 		names = all
 	}
-	total, survived := 0, 0
-	var table []string
-	for _, name := range names {
-		scn, err := scenario.Load(a.scenarios, name)
-		if err != nil {
-			return err
+	subjects, err := a.subjects(names, f.mutant)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := signals()
+	defer cancel()
+	killed, survived := 0, 0
+	for i, s := range subjects {
+		if ctx.Err() != nil {
+			break
 		}
-		for _, m := range scn.Mutants {
-			total++
-			killed, why, err := a.mutant(*f, scn.Name, name, m)
-			if err != nil {
-				return err
-			}
-			word := "killed"
-			if !killed {
-				word = "SURVIVED"
-				survived++
-			}
-			row := fmt.Sprintf("%-16s %-22s %-9s %s: %s", scn.Name, m.Name, word, m.MustFail, why)
-			fmt.Fprintln(a.stdout, row)
-			table = append(table, row)
+		fmt.Fprintf(a.stdout, "%2d/%d  %-16s %-22s ", i+1, len(subjects), s.scenario, s.mutant.Name)
+		noticed, why, err := a.mutant(*f, s.scenario, s.ref, s.mutant)
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			fmt.Fprintln(a.stdout, "stopped")
+		case noticed:
+			killed++
+			fmt.Fprintf(a.stdout, "%-9s %s: %s\n", "killed", s.mutant.MustFail, why)
+		default:
+			survived++
+			fmt.Fprintf(a.stdout, "%-9s %s: %s\n", "SURVIVED", s.mutant.MustFail, why)
 		}
 	}
-	fmt.Fprintf(a.stdout, "\n%d mutants, %d killed, %d survived\n", len(table), total-survived, survived)
-	if survived > 0 {
+	fmt.Fprintf(a.stdout, "\n%d mutants, %d killed, %d survived\n", len(subjects), killed, survived)
+	if killed < len(subjects) {
 		a.status = exitFail
 	}
 	return nil
+}
+
+// subjects lists the mutants of the named scenarios, or the one of that name.
+func (a *app) subjects(names []string, only string) ([]subject, error) {
+	var out []subject
+	for _, name := range names {
+		scn, err := scenario.Load(a.scenarios, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range scn.Mutants {
+			if only == "" || only == m.Name {
+				out = append(out, subject{scn.Name, name, m})
+			}
+		}
+	}
+	if len(out) == 0 && only != "" {
+		return nil, fmt.Errorf("%w: mutant %q: see `vosbed plan NAME`", scenario.ErrUnknown, only)
+	}
+	return out, nil
 }
 
 // mutant runs one mutant quietly and tells whether it was noticed.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/vosbed/vosbed/harness/report"
 	"github.com/vosbed/vosbed/harness/scenario"
 	"github.com/vosbed/vosbed/harness/step"
+	"github.com/vosbed/vosbed/harness/verdict"
 )
 
 func (a *app) planCommand() *cobra.Command {
@@ -80,7 +82,11 @@ func (a *app) lint(names []string) error {
 		names = all
 	}
 	for _, name := range names {
-		if _, err := scenario.Load(a.scenarios, name); err != nil {
+		scn, err := scenario.Load(a.scenarios, name)
+		if err == nil {
+			err = judgeable(scn)
+		}
+		if err != nil {
 			fmt.Fprintf(a.stderr, "%s\n", scenario.Render(err))
 			a.status = exitMistake
 			continue
@@ -88,6 +94,24 @@ func (a *app) lint(names []string) error {
 		fmt.Fprintf(a.stdout, "%s: ok\n", name)
 	}
 	return nil
+}
+
+// judgeable checks that the judge will understand every expectation.
+func judgeable(scn *scenario.Scenario) error {
+	var errs []error
+	for _, e := range scn.Expect {
+		for _, ref := range []string{e.Metric, e.Floor} {
+			if _, err := verdict.ParseRef(ref); ref != "" && err != nil {
+				errs = append(errs, fmt.Errorf("%s: expectation %s: %w", scn.Name, e.Name, err))
+			}
+		}
+		for _, x := range []string{e.Eventually, e.Always, e.Never, e.Witness} {
+			if err := verdict.CheckExpr(x); x != "" && err != nil {
+				errs = append(errs, fmt.Errorf("%s: expectation %s: %w", scn.Name, e.Name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (a *app) listCommand() *cobra.Command {

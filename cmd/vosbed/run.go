@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,8 +24,9 @@ import (
 type runFlags struct {
 	mutant, out, dir, bin string
 	trials                int
+	duration              time.Duration
 	seed                  uint64
-	keep, json            bool
+	keep, json, all       bool
 }
 
 func (f *runFlags) register(cmd *cobra.Command) {
@@ -34,6 +36,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&f.dir, "dir", "", "run directory (default OUT/NAME/TIME)")
 	fl.StringVar(&f.bin, "bin", "", "folder of lbd and simvos (default that of vosbed)")
 	fl.IntVar(&f.trials, "trials", envTrials(), "number of trials of every kind (default as written, or $TRIALS)")
+	fl.DurationVar(&f.duration, "duration", envDuration(), "length of the scenario's longest wait (default as written, or $DURATION)")
 	fl.Uint64Var(&f.seed, "seed", 0, "seed of random phases (default: drawn)")
 	fl.BoolVar(&f.keep, "keep", false, "keep the lab standing until Ctrl-C")
 	fl.BoolVar(&f.json, "json", false, "print result.json and nothing else")
@@ -48,11 +51,20 @@ func envTrials() int {
 	return n
 }
 
+// envDuration reads $DURATION, 0 without it.
+func envDuration() time.Duration {
+	d, err := time.ParseDuration(os.Getenv("DURATION"))
+	if err != nil || d < 0 {
+		return 0
+	}
+	return d
+}
+
 // args writes the flags again, for the engine.
 func (f *runFlags) args() []string {
 	return []string{
 		"--mutant=" + f.mutant, "--dir=" + f.dir, "--bin=" + f.bin,
-		"--trials=" + strconv.Itoa(f.trials), "--seed=" + strconv.FormatUint(f.seed, 10),
+		"--trials=" + strconv.Itoa(f.trials), "--duration=" + f.duration.String(), "--seed=" + strconv.FormatUint(f.seed, 10),
 		"--keep=" + strconv.FormatBool(f.keep), "--json=" + strconv.FormatBool(f.json),
 	}
 }
@@ -60,15 +72,39 @@ func (f *runFlags) args() []string {
 func (a *app) runCommand() *cobra.Command {
 	f := &runFlags{}
 	cmd := &cobra.Command{
-		Use:               "run NAME|FILE.yaml",
-		Short:             "Run a scenario and judge it",
-		Example:           "  vosbed run failover\n  vosbed run failover --trials 2 --keep\n  vosbed run failover --mutant no-garp",
-		Args:              cobra.ExactArgs(1),
+		Use:   "run NAME|FILE.yaml",
+		Short: "Run a scenario and judge it",
+		Long: "run builds the lab of a scenario, does its steps, judges what clients saw and\n" +
+			"writes OUT/NAME/TIME: report.html, result.json, junit.xml, history.jsonl,\n" +
+			"capture.pcapng and the logs of every program. OUT/NAME/latest points there.\n" +
+			"Ctrl-C ends a run early: what was seen until then is judged.",
+		Example:           "  vosbed run failover\n  vosbed run failover --trials 2 --keep\n  vosbed run failover --mutant no-announce\n  vosbed run soak-heartbeat --duration 30s\n  vosbed run --all",
+		Args:              oneOrAll,
 		ValidArgsFunction: a.completeNames,
-		RunE:              func(_ *cobra.Command, args []string) error { return a.run(f, args[0]) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			if f.all {
+				return a.runAll(f)
+			}
+			return a.run(f, args[0])
+		},
 	}
 	f.register(cmd)
+	cmd.Flags().BoolVar(&f.all, "all", false, "run every scenario but those marked manual, one after another")
 	return cmd
+}
+
+// oneOrAll accepts one name, or --all without any.
+func oneOrAll(cmd *cobra.Command, args []string) error {
+	all, err := cmd.Flags().GetBool("all")
+	switch {
+	case err != nil:
+		return err
+	case all && len(args) > 0:
+		return errors.New("run takes a scenario or --all, not both")
+	case !all && len(args) != 1:
+		return fmt.Errorf("run takes one scenario, not %d: see `vosbed list`, or use --all", len(args))
+	}
+	return nil
 }
 
 // run checks the scenario and hands it to an engine in namespaces of its own.
@@ -173,7 +209,7 @@ func (a *app) engine(f *runFlags, name string) error {
 	ctx, cancel := signals()
 	defer cancel()
 	opt := harness.Options{
-		Dir: f.dir, Bin: f.bin, Self: self, Mutant: f.mutant, Trials: f.trials, Seed: f.seed, Keep: f.keep,
+		Dir: f.dir, Bin: f.bin, Self: self, Mutant: f.mutant, Trials: f.trials, Duration: f.duration, Seed: f.seed, Keep: f.keep,
 		Stdout: a.stdout, Color: isTerminal(os.Stdout),
 	}
 	if f.json {

@@ -14,10 +14,13 @@ type Scenario struct {
 	About string `yaml:"about,omitempty"`
 	// Extends names a scenario whose every part but its mutants is taken over unless
 	// written here; loads and expectations merge by name, overlays by key.
-	Extends  string        `yaml:"extends,omitempty"`
-	Covers   []string      `yaml:"covers,omitempty"`   // features, guide sections
-	Requires []string      `yaml:"requires,omitempty"` // programs, features: see Programs, Features
-	Timeout  time.Duration `yaml:"timeout,omitempty"`  // of the whole run, default 10 minutes
+	Extends  string   `yaml:"extends,omitempty"`
+	Covers   []string `yaml:"covers,omitempty"`   // features, guide sections
+	Requires []string `yaml:"requires,omitempty"` // programs, features: see Programs, Features
+	// Manual leaves the scenario out when all are run: it takes long, or needs more
+	// than others.
+	Manual   bool          `yaml:"manual,omitempty"`
+	Timeout  time.Duration `yaml:"timeout,omitempty"` // of the whole run, default 10 minutes
 	Topology topo.Spec     `yaml:"topology,omitempty"`
 	// Appliance changes the reference configuration of both appliances. Lists of
 	// named things (services, real_servers) may be written as maps by name; a null
