@@ -90,6 +90,7 @@ func (p *progress) summary(dir string) error {
 	if err = report.Summary(p.out, res, p.color); err != nil {
 		return fmt.Errorf("write summary: %w", err)
 	}
+	fmt.Fprint(p.out, outages(res))
 	_, err = fmt.Fprintf(p.out, "\nreport: %s/%s\n", dir, report.FileHTML)
 	return err
 }

@@ -114,6 +114,23 @@ func judgeable(scn *scenario.Scenario) error {
 	return errors.Join(errs...)
 }
 
+func (a *app) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of scenarios, for editors",
+		Long:  "The schema is that of scenarios/schema.json, to which the first line of each\nscenario points. yaml-language-server completes and checks by it.",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			b, err := scenario.Schema()
+			if err != nil {
+				return err
+			}
+			_, err = a.stdout.Write(b)
+			return err
+		},
+	}
+}
+
 func (a *app) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",

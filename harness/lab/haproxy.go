@@ -19,7 +19,7 @@ import (
 func haproxyConfig(servers []netip.Addr) string {
 	var b strings.Builder
 	b.WriteString(`global
-	maxconn 8000
+	maxconn 4000
 	tune.pipesize 262144
 defaults
 	mode tcp
