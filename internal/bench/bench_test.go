@@ -25,9 +25,9 @@ func TestParse(t *testing.T) {
 		}
 	}
 	want := values{
-		"Program/floor":    {"ns/op": {2785, 2785}, "ns/packet": {34, 34}},
-		"Program/new_flow": {"ns/op": {63684, 63684}, "floor-ns/packet": {148.5, 148.5}, "ns/packet": {2661, 2661}},
-		"Build/nodes=12":   {"ns/op": {5, 5}, "ms/up": {1, 1}},
+		"Program/floor":    {"iterations": {200000, 200000}, "ns/op": {2785, 2785}, "ns/packet": {34, 34}},
+		"Program/new_flow": {"iterations": {200000, 200000}, "ns/op": {63684, 63684}, "floor-ns/packet": {148.5, 148.5}, "ns/packet": {2661, 2661}},
+		"Build/nodes=12":   {"iterations": {1, 1}, "ns/op": {5, 5}, "ms/up": {1, 1}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -57,6 +57,16 @@ func TestFloorIsTakenOffRoundByRound(t *testing.T) {
 		if got[name] != want {
 			t.Errorf("%s: %+v, want %+v", name, got[name], want)
 		}
+	}
+}
+
+func TestRatiosKeepTheSpreadOfTheirBenchmark(t *testing.T) {
+	v := make(values)
+	if err := parse("BenchmarkAgainstDirect/goodput-1/proxy-2 6 0 ns/op 0.6 ratio 0.5 ratio-min 0.7 ratio-max\n", v); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := proxyRows(v)[0].spread, (spread{6, 0.5, 0.6, 0.7}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 

@@ -27,6 +27,9 @@ func goBench(ctx context.Context, s suite, v values) error {
 	return parse(out.String(), v)
 }
 
+// unitIterations is the number of iterations as a metric.
+const unitIterations = "iterations"
+
 // parse adds the result lines of `go test -bench` to v: the name, the number of
 // iterations, then pairs of value and unit (golang.org/design/14313).
 func parse(text string, v values) error {
@@ -40,6 +43,7 @@ func parse(text string, v values) error {
 		if v[name] == nil {
 			v[name] = make(map[string][]float64)
 		}
+		f = append(f, f[1], unitIterations)
 		for i := 2; i+1 < len(f); i += 2 {
 			n, err := strconv.ParseFloat(f[i], 64)
 			if err != nil {

@@ -109,7 +109,7 @@ func reported(m map[string][]float64) spread {
 	if len(m["ratio"]) == 0 {
 		return spread{}
 	}
-	return spread{N: 1, Min: m["ratio-min"][0], Median: m["ratio"][0], Max: m["ratio-max"][0]}
+	return spread{N: int(m[unitIterations][0]), Min: m["ratio-min"][0], Median: m["ratio"][0], Max: m["ratio-max"][0]}
 }
 
 func labRows(v values) []row {
