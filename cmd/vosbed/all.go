@@ -46,11 +46,10 @@ func (a *app) runAll(f *runFlags) error {
 		}
 		fmt.Fprintf(a.stdout, "── %d of %d ──\n", i+1, len(names))
 		begin, one := time.Now(), *f
-		status := exitPass
-		if err := a.run(&one, name); err != nil {
+		err := a.run(&one, name)
+		status := a.status
+		if err != nil {
 			status = a.explain(err)
-		} else {
-			status = a.status
 		}
 		fmt.Fprintf(&table, "  %-18s %-13s %s\n", name, statusWord(status), time.Since(begin).Round(time.Second))
 		if severity(status) > severity(worst) {

@@ -9,14 +9,17 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/vosbed/vosbed/harness/lab"
 	"github.com/vosbed/vosbed/harness/lab/jail"
 	"github.com/vosbed/vosbed/harness/scenario"
 	"github.com/vosbed/vosbed/internal/buildinfo"
+	"github.com/vosbed/vosbed/internal/strictyaml"
 )
 
 // Exit statuses.
@@ -59,6 +62,9 @@ func (a *app) root() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w%s: see `%s --help`", err, nearFlag(cmd, err), cmd.CommandPath())
+	})
 	root.PersistentFlags().StringVar(&a.scenarios, "scenarios", "scenarios", "folder of the scenarios")
 	root.AddCommand(a.runCommand(), a.superviseCommand(), a.engineCommand(), a.agentCommand())
 	root.AddCommand(a.planCommand(), a.lintCommand(), a.listCommand(), a.judgeCommand(), a.reportCommand())
@@ -79,8 +85,25 @@ func (a *app) explain(err error) int {
 		fmt.Fprintf(a.stderr, "vosbed: %v\n", err)
 		return exitCannot
 	}
-	fmt.Fprintf(a.stderr, "vosbed: %v\n", err)
+	fmt.Fprintf(a.stderr, "vosbed: %s\n", strings.TrimSpace(err.Error()))
+	if strings.HasPrefix(err.Error(), "unknown command") {
+		fmt.Fprintln(a.stderr, "see `vosbed --help`")
+	}
 	return exitMistake
+}
+
+// nearFlag suggests the flag that was perhaps meant.
+func nearFlag(cmd *cobra.Command, err error) string {
+	_, word, found := strings.Cut(err.Error(), "unknown flag: --")
+	if !found {
+		return ""
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if near := strictyaml.Nearest(word, names); near != "" {
+		return fmt.Sprintf(" -- did you mean --%s?", near)
+	}
+	return ""
 }
 
 // errLab marks failures of the lab itself while a run was under way.

@@ -60,6 +60,17 @@ func envDuration() time.Duration {
 	return d
 }
 
+// checkEnv refuses what envTrials and envDuration would overlook.
+func checkEnv() error {
+	if v := os.Getenv("TRIALS"); v != "" && envTrials() == 0 {
+		return fmt.Errorf("TRIALS=%s is not a number of trials, such as 3", v)
+	}
+	if v := os.Getenv("DURATION"); v != "" && envDuration() == 0 {
+		return fmt.Errorf("DURATION=%s is not a duration with a unit, such as 30s", v)
+	}
+	return nil
+}
+
 // args writes the flags again, for the engine.
 func (f *runFlags) args() []string {
 	return []string{
@@ -82,6 +93,9 @@ func (a *app) runCommand() *cobra.Command {
 		Args:              oneOrAll,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := checkEnv(); err != nil {
+				return err
+			}
 			if f.all {
 				return a.runAll(f)
 			}

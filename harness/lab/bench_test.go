@@ -34,6 +34,7 @@ func BenchmarkBringUp(b *testing.B) {
 }
 
 func bringUp(b *testing.B, nodes int) {
+	b.Helper()
 	plan, err := topo.Compute(crowd(nodes))
 	if err != nil {
 		b.Fatal(err)

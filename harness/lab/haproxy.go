@@ -51,7 +51,7 @@ func (l *Lab) startHAProxy(ctx context.Context, n *Node) error {
 		return fmt.Errorf("%w: haproxy is missing: apt-get install haproxy", ErrCannot)
 	}
 	file := filepath.Join(n.dir, "haproxy.cfg")
-	if err := os.WriteFile(file, []byte(haproxyConfig(n.Servers)), 0o600); err != nil {
+	if err = os.WriteFile(file, []byte(haproxyConfig(n.Servers)), 0o600); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
 	p, err := n.spawn([]string{path, "-db", "-f", file}, l.logPath(n.Name), nil, func(string) {})

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -169,5 +170,31 @@ func TestExtendsLaysOver(t *testing.T) {
 	}
 	if len(again.Steps) != 3 || again.Appliance["cluster"] == nil {
 		t.Errorf("read again: %+v", again)
+	}
+}
+
+func TestDurationIsThatOfTheLongestWait(t *testing.T) {
+	s, err := scenario.Load("../../scenarios", "soak-heartbeat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	timeout := s.Timeout
+	s.SetDuration(30 * time.Second)
+	longest := time.Duration(0)
+	for _, st := range s.Steps {
+		longest = max(longest, st.Wait)
+	}
+	if longest != 30*time.Second || s.Timeout != timeout-9*time.Minute-30*time.Second {
+		t.Errorf("longest wait %s, timeout %s", longest, s.Timeout)
+	}
+}
+
+func TestMutantsAreNotInherited(t *testing.T) {
+	s, err := scenario.Load("../../scenarios", "failover-fast")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Mutants) != 1 || len(s.Expect) < 10 {
+		t.Errorf("%d mutants, %d expectations", len(s.Mutants), len(s.Expect))
 	}
 }

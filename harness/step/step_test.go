@@ -15,7 +15,7 @@ func written(t *testing.T, field reflect.StructField) scenario.Step {
 	t.Helper()
 	var st scenario.Step
 	v := reflect.ValueOf(&st).Elem().FieldByIndex(field.Index)
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // the language has no others
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 	case reflect.Slice:
