@@ -17,6 +17,7 @@ func (c HealthCheck) Target(addr netip.Addr) string {
 		return "tcp " + at.String()
 	case CheckPing:
 		return "icmp " + addr.String()
+	case CheckOn, CheckOff:
 	}
 	return ""
 }
