@@ -335,8 +335,10 @@ func (m *Machine) commandTake(now time.Duration) {
 		m.refuse("take-over refused: this node owns the addresses already")
 	case !m.alive(now):
 		m.refuse("take-over refused: the peer is silent, rules decide alone")
-	case !m.synced || !m.usable(now):
-		m.refuse("take-over refused: this node is not in sync or cannot use the service network")
+	case !m.synced:
+		m.refuse("take-over refused: the peer's persistence table has not all arrived here yet")
+	case !m.usable(now):
+		m.refuse("take-over refused: this node cannot use the service network (link down, or no ping node answers)")
 	default:
 		m.ask(now, "take-over by command: asking the peer")
 	}
