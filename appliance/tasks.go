@@ -38,6 +38,7 @@ func (a *Appliance) tasks(ctx context.Context) ([]task, error) {
 		{"status", a.publishLoop},
 		{"sentinel", a.pair.handle.Run},
 		{"pair", a.pair.watch},
+		{"defence", a.defend},
 		{"replication", a.pair.repl.run},
 	}
 	management, err := a.management(ctx)

@@ -62,10 +62,22 @@ func (l *loop) command(o order) {
 		l.step(ha.TakeOver{}, now())
 	case Release:
 		l.step(ha.Release{}, now())
+	case Announce:
+		l.announce(now())
 	default:
 		l.refused = "unknown command " + string(o.Verb)
 	}
 	l.tell(message{Reply: &reply{ID: o.ID, Refused: l.refused}})
+}
+
+// announce repeats the announcements of an owner whose addresses somebody else
+// claims or has claimed.
+func (l *loop) announce(t time.Duration) {
+	if !l.machine.Owns() || !l.cfg.Cluster.Announce {
+		l.refused = "this node does not own the addresses, or announcements are off"
+		return
+	}
+	l.try("announce the virtual addresses", l.vips.Announce(t))
 }
 
 // configure adopts a configuration. Only what differs is reopened. What fails is

@@ -32,10 +32,12 @@ func (c *Config) stallTimeout() time.Duration {
 // Command is an operator's command.
 type Command string
 
-// Commands. TakeOver gets the addresses from the peer, Release hands them to it.
+// Commands. TakeOver gets the addresses from the peer, Release hands them to it;
+// Announce tells the segment again where they are.
 const (
 	TakeOver Command = "takeover"
 	Release  Command = "release"
+	Announce Command = "announce"
 )
 
 // maxMessage bounds one message in bytes.
