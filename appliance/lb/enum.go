@@ -235,19 +235,23 @@ func ParseAdminState(s string) (AdminState, error) {
 type ServeState int
 
 // Serve states. Draining keeps existing flows and, if the service says so,
-// persistent clients. Down and Halted cut flows and move clients.
+// persistent clients. Down and Halted cut flows and move clients. Unchecked is a
+// server without a verdict yet, as after a restart of the daemon: an engine whose
+// kernel state outlived the daemon keeps what stands there, any other treats it as
+// Down.
 const (
 	Serving ServeState = iota
 	Draining
 	Down
 	Halted
+	Unchecked
 )
 
 func serveStates() enum {
-	return enum{"serve state", []string{"serving", "draining", "down", "halted"}}
+	return enum{"serve state", []string{"serving", "draining", "down", "halted", "unchecked"}}
 }
 
-// String returns "serving", "draining", "down" or "halted".
+// String returns "serving", "draining", "down", "halted" or "unchecked".
 func (s ServeState) String() string { return serveStates().text(int(s)) }
 
 // ParseServeState is the inverse of String.

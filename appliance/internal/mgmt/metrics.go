@@ -147,7 +147,7 @@ func (c *collector) service(e emitter, s lb.ServiceStatus) {
 func (c *collector) server(e emitter, service string, r lb.RealStatus) {
 	d := c.descs
 	e.flag(d.srvUp, r.Health.Up, service, r.Name)
-	for _, state := range []lb.ServeState{lb.Serving, lb.Draining, lb.Down, lb.Halted} {
+	for _, state := range []lb.ServeState{lb.Serving, lb.Draining, lb.Down, lb.Halted, lb.Unchecked} {
 		e.flag(d.srvState, r.State == state, service, r.Name, state.String())
 	}
 	e.gauge(d.srvWeight, float64(r.Weight), service, r.Name)

@@ -62,7 +62,7 @@ func (c *computation) decision(id lb.RealID) Decision {
 	case over.State == lb.Drain && c.expired(over):
 		return Decision{lb.Halted, "halted: its drain deadline has passed"}
 	case !known:
-		return Decision{lb.Down, "not checked yet"}
+		return Decision{lb.Unchecked, "not checked yet"}
 	case !up:
 		return Decision{lb.Down, "failing its health check"}
 	case over.State == lb.Drain:

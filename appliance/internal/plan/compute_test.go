@@ -76,7 +76,7 @@ func TestDecisions(t *testing.T) {
 		want   lb.ServeState
 		wake   time.Time
 	}{
-		{"unchecked is down", nil, lb.Override{}, lb.Down, time.Time{}},
+		{"no verdict yet", nil, lb.Override{}, lb.Unchecked, time.Time{}},
 		{"healthy serves", up, lb.Override{}, lb.Serving, time.Time{}},
 		{"failing is down", down, lb.Override{}, lb.Down, time.Time{}},
 		{"halt beats healthy", up, lb.Override{State: lb.Halt}, lb.Halted, time.Time{}},

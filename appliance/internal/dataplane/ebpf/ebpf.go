@@ -134,6 +134,7 @@ type Plane struct {
 	table    plan.L4Table
 	set      bool // table is programmed
 	kernel   image
+	adopted  map[uint16]drReal // real servers that an earlier process left, by index
 	services *ids
 	reals    *ids
 	vipSlots *ids

@@ -128,6 +128,8 @@ func TestAdoptionKeepsFlows(t *testing.T) {
 			echo(t, c, "nobody home")
 			second := l.plane(Options{Attach: mode, PinDir: dir})
 			echo(t, c, "loaded")
+			l.set(second, unchecked(service(vip4)))
+			echo(t, c, "before the first checks")
 			l.set(second, service(vip4))
 			echo(t, c, "swapped")
 			entries, err := second.Export(t.Context())
@@ -140,6 +142,29 @@ func TestAdoptionKeepsFlows(t *testing.T) {
 				t.Error("an empty table still balances")
 			}
 		})
+	}
+}
+
+// unchecked is the table of a daemon that has just started.
+func unchecked(t plan.L4Table) plan.L4Table {
+	t = cloned(t)
+	for _, s := range t.Services {
+		for i := range s.Reals {
+			s.Reals[i].State = lb.Unchecked
+		}
+	}
+	return t
+}
+
+func TestUncheckedServerTakesNobody(t *testing.T) {
+	l := newLab(t)
+	for i := range l.servers {
+		l.serve(i, vip4+":80")
+	}
+	l.set(l.plane(Options{}), unchecked(service(vip4)))
+	if c, _, err := l.dial(vip4 + ":80"); err == nil {
+		_ = c.Close()
+		t.Error("a server that no earlier daemon knew was used before its first check")
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 
 // adopt reads who owned which index, so that a restart changes nothing.
 func (p *Plane) adopt() error {
-	p.kernel = newImage()
+	p.kernel, p.adopted = newImage(), map[uint16]drReal{}
 	p.services = newIDs(int(p.objs.Services.MaxEntries()))
 	p.reals = newIDs(int(p.objs.Reals.MaxEntries()))
 	p.vipSlots = newIDs(int(p.objs.PortMaps.MaxEntries()) / 2)
@@ -25,7 +25,7 @@ func (p *Plane) adopt() error {
 	services, reals := map[uint32]uint32{}, map[uint32]uint32{} // refs by index
 	err := errors.Join(
 		each(p.objs.Services, func(i uint32, s drService) { services[i] = s.Ref }),
-		each(p.objs.Reals, func(i uint32, r drReal) { reals[i] = r.Ref }),
+		each(p.objs.Reals, func(i uint32, r drReal) { reals[i], p.adopted[uint16(i)] = r.Ref, r }),
 		restore(p.services, p.objs.ServiceIds, services),
 		restore(p.reals, p.objs.RealIds, reals))
 	if err != nil {
@@ -116,6 +116,9 @@ func (p *Plane) wantReals(w *want, s plan.L4Service, service uint16) error {
 		}
 		w.realIDs[index] = true
 		rec := realRecord(r, p.reals.ref(index), service)
+		if r.State == lb.Unchecked {
+			rec.State = p.stands(index)
+		}
 		w.reals[index] = rec
 		roster.Real[roster.N] = index
 		roster.N++
@@ -128,6 +131,19 @@ func (p *Plane) wantReals(w *want, s plan.L4Service, service uint16) error {
 		w.rings[service] = maglev.Table(backends)
 	}
 	return nil
+}
+
+// stands is the state of a real server in the kernel: that of an earlier daemon too,
+// so that a restart takes nobody out before the first checks have answered.
+func (p *Plane) stands(index uint16) uint16 {
+	rec, ok := p.kernel.reals[index]
+	if !ok {
+		rec = p.adopted[index]
+	}
+	if rec.Ref != p.reals.ref(index) {
+		return realGone // the place was another server's
+	}
+	return rec.State
 }
 
 func (p *Plane) takeReal(service string, r plan.L4Real) (uint16, error) {
