@@ -30,7 +30,10 @@ func (l *Lab) wire() error {
 			return fmt.Errorf("network %s: %w", seg.Name, err)
 		}
 	}
-	return l.eachNode(func(m *topo.Machine) error { return l.nodes[m.Name].configure() })
+	if err := l.eachNode(func(m *topo.Machine) error { return l.nodes[m.Name].configure() }); err != nil {
+		return err
+	}
+	return l.settle()
 }
 
 // segment makes a bridge with one port per node. The far end of each port is
@@ -127,6 +130,10 @@ func configurePort(h *netlink.Handle, p *topo.Port) error {
 		if err := h.AddrAdd(link, addr); err != nil {
 			return fmt.Errorf("add %s: %w", a, err)
 		}
+	}
+	local := &netlink.Addr{IPNet: ipNet(linkLocal(p.MAC)), Flags: unix.IFA_F_NODAD}
+	if err := h.AddrAdd(link, local); err != nil {
+		return fmt.Errorf("add %s: %w", local.IPNet, err)
 	}
 	if err := h.LinkSetUp(link); err != nil {
 		return fmt.Errorf("up: %w", err)

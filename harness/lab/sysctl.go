@@ -36,6 +36,7 @@ func common() []sysctl {
 		}
 		for _, kv := range []sysctl{
 			{"accept_dad", "0"},
+			{"addr_gen_mode", "1"}, // none: the lab gives link-local addresses itself
 			{"dad_transmits", "0"},
 			{"accept_ra", "0"},
 			{"autoconf", "0"},
