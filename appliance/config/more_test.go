@@ -88,7 +88,7 @@ func TestEncodeRefusesWhatParseWould(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(config.Reference)
 	f.Add(config.Minimal)
-	f.Add([]byte("node: {name: n}\nservices: [{name: s, address: '::1', ports: 1-65535, layer: 7, persistence: {kind: none}}]\n"))
+	f.Add([]byte("node: {name: n}\nservices: [{name: s, address: '2001:db8::1', ports: 1-1024, layer: 7, persistence: {kind: none}, real_servers: [{name: r, address: '::2'}]}]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		cfg, err := config.Parse("f", data)
 		if err != nil {

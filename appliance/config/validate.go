@@ -13,8 +13,11 @@ import (
 const (
 	MaxServices    = 1024
 	MaxRealServers = 256 // per service
-	maxName        = 64
-	maxExpect      = 4096
+	// MaxListeners bounds the VIP:port pairs of all layer-7 services together: each
+	// is a listening socket, and the proxy opens no more than that many.
+	MaxListeners = 1024
+	maxName      = 64
+	maxExpect    = 4096
 )
 
 // validate reports everything about cfg that would not work.
@@ -33,6 +36,24 @@ func validate(r *reader, cfg lb.Config) {
 	}
 	validateAddresses(r, cfg)
 	validateSharing(r, cfg.Services)
+	validateListeners(r, cfg.Services)
+}
+
+// validateListeners reports every layer-7 service for which the services before it
+// leave too few listeners.
+func validateListeners(r *reader, services []lb.VirtualService) {
+	used := 0
+	for i, s := range services {
+		if s.Layer != lb.Layer7 {
+			continue
+		}
+		n := s.Ports.Len()
+		if used+n > MaxListeners {
+			r.fail(fmt.Sprintf("services[%d].ports", i), "wants %d of the %d listeners that layer 7 has (one for each port), and the services before leave %d -- use fewer ports, or layer: 4 for wide ranges", n, MaxListeners, MaxListeners-used)
+			continue
+		}
+		used += n
+	}
 }
 
 // unique reports a name that was used before in the same list.
