@@ -66,6 +66,16 @@ func TestTimersFollowEachOther(t *testing.T) {
 	}
 }
 
+// TestSecretMayStayWhenThePairIsOff: paired: false in so many words is no slip, and
+// the secret is wanted again when the peer comes back.
+func TestSecretMayStayWhenThePairIsOff(t *testing.T) {
+	t.Parallel()
+	cfg := mustParse(t, []byte("node: {name: n}\ncluster: {paired: false, secret_file: /s}\n"))
+	if cfg.Cluster.Paired || cfg.Cluster.SecretFile != "/s" {
+		t.Fatalf("%+v", cfg.Cluster)
+	}
+}
+
 func TestEncodeRefusesWhatParseWould(t *testing.T) {
 	t.Parallel()
 	for name, edit := range map[string]func(*lb.Config){

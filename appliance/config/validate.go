@@ -144,6 +144,29 @@ func validateCluster(r *reader, cfg lb.Config) {
 	}
 	if c.Paired {
 		validatePair(r, cfg)
+		return
+	}
+	validateAlone(r, cfg)
+}
+
+// validateAlone refuses a pair that does not say so: each of its nodes would stand
+// alone and own the VIPs. A secret leads to no peer, so where paired: false is
+// written in so many words it may stay for the day when there is one again.
+func validateAlone(r *reader, cfg lb.Config) {
+	if r.broken["cluster"] {
+		return // a misspelt paired is told by its name
+	}
+	for _, k := range []struct {
+		path    string
+		written bool
+	}{
+		{"node.heartbeat", len(cfg.Node.Paths) > 0},
+		{"node.replication", r.doc.Has("node.replication.local") || r.doc.Has("node.replication.peer")},
+		{"cluster.secret_file", cfg.Cluster.SecretFile != "" && !r.doc.Has("cluster.paired")},
+	} {
+		if k.written {
+			r.fail(k.path, "has no effect without a peer -- add cluster.paired: true, or remove it")
+		}
 	}
 }
 
