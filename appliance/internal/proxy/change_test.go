@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,13 +18,19 @@ import (
 )
 
 func (r *rig) state(f plan.Frontend, server string, s lb.ServeState) {
-	f.Backends = append([]plan.Backend(nil), f.Backends...)
+	r.t.Helper()
+	r.set(inState(f, server, s))
+}
+
+// inState is the frontend with one server in another state.
+func inState(f plan.Frontend, server string, s lb.ServeState) plan.Frontend {
+	f.Backends = slices.Clone(f.Backends)
 	for i := range f.Backends {
 		if f.Backends[i].Name == server {
 			f.Backends[i].State = s
 		}
 	}
-	r.set(f)
+	return f
 }
 
 func TestHaltCuts(t *testing.T) {
@@ -167,22 +175,60 @@ func TestFailingListenerLeavesOthersWorking(t *testing.T) {
 	}
 }
 
-func TestSetRefusesNonsense(t *testing.T) {
-	r := newRig(t, Options{})
-	f, g := vip(lb.Ports(8080), 1), vip(lb.Ports(8080), 1)
-	g.Name = "VIP2"
-	wide := vip(lb.PortSet{{First: 50000, Last: 65535}}, 1)
-	for name, table := range map[string]plan.L7Table{
-		"one address for two services": {Frontends: []plan.Frontend{f, g}},
-		"too many ports":               {Frontends: []plan.Frontend{wide}},
-	} {
-		if err := r.proxy.Set(t.Context(), table); err == nil {
-			t.Errorf("%s: no error", name)
-		}
-		if got := len(r.fds()); got != 0 {
-			t.Errorf("%s: %d listeners, want none", name, got)
-		}
+// TestSetLeavesNonsenseOut: a frontend that cannot be served gets no listener, and
+// everybody else gets what the table says.
+func TestSetLeavesNonsenseOut(t *testing.T) {
+	twin, wide := vip(lb.Ports(8080), 2), vip(lb.PortSet{{First: 50000, Last: 65535}}, 2)
+	twin.Name, wide.Name = "VIP2", "VIP2"
+	for name, bad := range map[string]plan.Frontend{"one address for two services": twin, "too many ports": wide} {
+		t.Run(name, func(t *testing.T) {
+			greetAll(t, 2, 8080)
+			r := newRig(t, Options{})
+			f := vip(lb.Ports(8080), 2)
+			r.set(f)
+			before := r.fds()
+			old := dial(t, "127.0.2.1", "127.0.0.100:8080")
+			halted := old.server()
+			halt := plan.L7Table{Frontends: []plan.Frontend{inState(f, halted, lb.Halted), bad}}
+			if err := r.proxy.Set(t.Context(), halt); err == nil || !strings.Contains(err.Error(), "VIP2") {
+				t.Errorf("Set = %v, want an error that names VIP2", err)
+			}
+			if err := old.fate(); !errors.Is(err, unix.ECONNRESET) {
+				t.Errorf("session of the halted server ended with %v, want a reset", err)
+			}
+			for i := range 4 {
+				if got := dial(t, fmt.Sprintf("127.0.2.%d", i+1), "127.0.0.100:8080").server(); got == halted {
+					t.Errorf("a client came to %s, which is halted", got)
+				}
+			}
+			if diff := cmp.Diff(before, r.fds()); diff != "" {
+				t.Errorf("listeners (-before +after):\n%s", diff)
+			}
+		})
 	}
+}
+
+// TestHaltInAFrontendWithoutListeners: a frontend that grew too wide loses its
+// listeners; its sessions stay, and a halt still holds for them.
+func TestHaltInAFrontendWithoutListeners(t *testing.T) {
+	greetAll(t, 2, 8080)
+	r := newRig(t, Options{})
+	f := vip(lb.Ports(8080), 2)
+	r.set(f)
+	a, b := dial(t, "127.0.2.1", "127.0.0.100:8080"), dial(t, "127.0.2.2", "127.0.0.100:8080")
+	halted := a.server()
+	b.server()
+	f.Ports = lb.PortSet{{First: 8080, Last: 65535}}
+	if err := r.proxy.Set(t.Context(), plan.L7Table{Frontends: []plan.Frontend{inState(f, halted, lb.Halted)}}); err == nil {
+		t.Error("no error")
+	}
+	if got := r.fds(); len(got) != 0 {
+		t.Errorf("listeners = %v, want none", got)
+	}
+	if err := a.fate(); !errors.Is(err, unix.ECONNRESET) {
+		t.Errorf("session of the halted server ended with %v, want a reset", err)
+	}
+	b.echo("still here")
 }
 
 func TestLimits(t *testing.T) {

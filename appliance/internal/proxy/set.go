@@ -27,7 +27,9 @@ type change struct {
 // Set makes the table the desired state. Listeners that stay keep their descriptor,
 // sessions stay whatever changes, except those of servers that were halted or are
 // down: these are cut before Set returns. A listener that cannot be opened is
-// reported and left out, everything else is applied; a later Set tries again.
+// reported and left out, and so are all listeners of a frontend that asks for too many
+// or for those of another. Everything else is applied, the settings of such a frontend
+// too: its sessions obey a halt. A later Set tries again.
 func (p *Proxy) Set(ctx context.Context, table plan.L7Table) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -37,32 +39,42 @@ func (p *Proxy) Set(ctx context.Context, table plan.L7Table) error {
 	if err := p.open(); err != nil {
 		return err
 	}
-	owners, err := wanted(table)
-	if err != nil {
-		return err
-	}
-	c := &change{owners: owners}
+	c := wanted(table)
 	p.openMissing(c)
 	p.swap(c, table)
 	return errors.Join(c.errs...)
 }
 
 // wanted lists the listeners of a table with the service that each is for.
-func wanted(table plan.L7Table) (map[netip.AddrPort]string, error) {
-	owners := map[netip.AddrPort]string{}
+func wanted(table plan.L7Table) *change {
+	c := &change{owners: map[netip.AddrPort]string{}}
 	for _, f := range table.Frontends {
-		if len(owners)+f.Ports.Len() > maxListeners {
-			return nil, fmt.Errorf("service %s: ports %s make more than %d layer-7 listeners: use layer 4 for wide port ranges", f.Name, f.Ports, maxListeners)
+		mine, err := c.claims(f)
+		if err != nil {
+			c.errs = append(c.errs, err)
+			continue
 		}
-		for port := range f.Ports.Each {
-			at := netip.AddrPortFrom(f.Addr.Unmap(), port)
-			if other, taken := owners[at]; taken {
-				return nil, fmt.Errorf("services %s and %s both want %s: give one of them another address or port", other, f.Name, at)
-			}
-			owners[at] = f.Name
+		for _, at := range mine {
+			c.owners[at] = f.Name
 		}
 	}
-	return owners, nil
+	return c
+}
+
+// claims lists the listeners of a frontend, if it may have them.
+func (c *change) claims(f plan.Frontend) ([]netip.AddrPort, error) {
+	if len(c.owners)+f.Ports.Len() > maxListeners {
+		return nil, fmt.Errorf("service %s: ports %s make more than %d layer-7 listeners: use layer 4 for wide port ranges", f.Name, f.Ports, maxListeners)
+	}
+	var mine []netip.AddrPort
+	for port := range f.Ports.Each {
+		at := netip.AddrPortFrom(f.Addr.Unmap(), port)
+		if other, taken := c.owners[at]; taken {
+			return nil, fmt.Errorf("services %s and %s both want %s: give one of them another address or port", other, f.Name, at)
+		}
+		mine = append(mine, at)
+	}
+	return mine, nil
 }
 
 func (p *Proxy) openMissing(c *change) {
