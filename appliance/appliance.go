@@ -3,9 +3,7 @@ package appliance
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -23,16 +21,17 @@ import (
 
 // Appliance is one load balancer. New builds it, Run runs it once.
 type Appliance struct {
-	opts   Options
-	log    *slog.Logger
-	facts  *facts
-	engine engine
-	table  *stick.Table
-	proxy  *proxy.Proxy
-	health *health.Engine
-	blind  *blindness
-	pair   *pair
-	loop   *reconcile.Loop
+	opts     Options
+	log      *slog.Logger
+	settings *settings
+	facts    *facts
+	engine   engine
+	table    *stick.Table
+	proxy    *proxy.Proxy
+	health   *health.Engine
+	blind    *blindness
+	pair     *pair
+	loop     *reconcile.Loop
 
 	ready   chan struct{}
 	applied atomic.Pointer[applied]
@@ -46,15 +45,6 @@ type applied struct {
 	failed map[string]error
 }
 
-// ConfigError is a mistake in the configuration, or in a file that it names.
-type ConfigError struct{ Err error }
-
-// Error returns the mistake.
-func (e *ConfigError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *ConfigError) Unwrap() error { return e.Err }
-
 // New builds an appliance and starts nothing. An error is a [*ConfigError] where the
 // configuration is to blame. What it acquired is released when it
 // fails.
@@ -63,9 +53,9 @@ func New(opts Options) (*Appliance, error) {
 	if err := opts.prepare(); err != nil {
 		return nil, err
 	}
-	cfg, err := loadConfig(opts.ConfigFile)
+	settings, cfg, err := openSettings(opts)
 	if err != nil {
-		return nil, &ConfigError{err}
+		return nil, err
 	}
 	overrides, err := override.Open(filepath.Join(opts.StateDir, "overrides.json"), cfg.Node.Name)
 	if err != nil {
@@ -79,7 +69,7 @@ func New(opts Options) (*Appliance, error) {
 	}
 	blind := &blindness{}
 	a := &Appliance{
-		opts: opts, log: opts.Logger, engine: eng, table: stick.New(stick.Options{}), blind: blind,
+		opts: opts, log: opts.Logger, settings: settings, engine: eng, table: stick.New(stick.Options{}), blind: blind,
 		health: health.New(health.Options{Logger: opts.Logger, Blind: blind.now, DialVIA: eng.dialVIA}),
 		ready:  make(chan struct{}), changed: make(chan struct{}, 1),
 	}
@@ -193,26 +183,4 @@ func (a *Appliance) watchHealth(ctx context.Context) error {
 			a.loop.Dirty()
 		}
 	}
-}
-
-// Reload reads the configuration file again. A mistake in it changes nothing.
-func (a *Appliance) Reload(context.Context) error {
-	cfg, err := loadConfig(a.opts.ConfigFile)
-	if err != nil {
-		return err
-	}
-	if err := a.pair.reconfigure(cfg); err != nil {
-		return err
-	}
-	a.facts.setConfig(cfg, config.Revision(cfg))
-	a.loop.Dirty()
-	return nil
-}
-
-func loadConfig(path string) (lb.Config, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return lb.Config{}, fmt.Errorf("read the configuration: %w", err)
-	}
-	return config.Parse(path, data)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/vosbed/vosbed/appliance/config"
 	"github.com/vosbed/vosbed/appliance/internal/dataplane"
@@ -43,13 +44,15 @@ func (b backend) Pair(ctx context.Context, command string) error {
 // Reload reads the file again; its mistakes are the caller's business.
 func (b backend) Reload(ctx context.Context) error {
 	err := b.Appliance.Reload(ctx)
-	mistakes := config.ErrorsOf(err)
-	if len(mistakes) == 0 {
+	if _, theirs := errors.AsType[*ConfigError](err); !theirs {
 		return err
 	}
-	invalid := &mgmt.InvalidError{Detail: "the configuration file has mistakes: nothing was changed"}
-	for _, m := range mistakes {
+	invalid := &mgmt.InvalidError{Detail: "the configuration cannot be taken over: nothing was changed"}
+	for _, m := range config.ErrorsOf(err) {
 		invalid.Errors = append(invalid.Errors, m.Error())
+	}
+	if invalid.Errors == nil {
+		invalid.Errors = strings.Split(err.Error(), "\n")
 	}
 	return invalid
 }

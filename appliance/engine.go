@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vosbed/vosbed/appliance/internal/dataplane"
 	"github.com/vosbed/vosbed/appliance/internal/dataplane/ebpf"
 	"github.com/vosbed/vosbed/appliance/internal/dataplane/memory"
@@ -53,9 +55,12 @@ func openEngine(o Options, peers func() []netip.Addr) (engine, error) {
 
 func newPlane(o Options, peers func() []netip.Addr) (dataplane.Plane, error) {
 	switch o.Dataplane {
-	case "memory":
+	case memoryEngine:
 		return memory.New(memory.Options{Now: time.Now}), nil
 	case "auto", "tcx", "clsact":
+		if err := prepareBPFFS(o.BPFFS); err != nil {
+			return nil, err
+		}
 		plane, err := ebpf.New(ebpf.Options{
 			PinDir: o.BPFFS, Attach: ebpf.Attach(o.Dataplane), Logger: o.Logger, Peers: peers,
 		})
@@ -65,6 +70,23 @@ func newPlane(o Options, peers func() []netip.Addr) (dataplane.Plane, error) {
 		return plane, err
 	}
 	return nil, fmt.Errorf("unknown data plane %q: use one of %v", o.Dataplane, Engines())
+}
+
+// prepareBPFFS makes the directory in which kernel state outlives the daemon.
+func prepareBPFFS(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	makeErr := os.MkdirAll(dir, 0o700)
+	var at unix.Statfs_t
+	if err := unix.Statfs(dir, &at); err == nil && at.Type == unix.BPF_FS_MAGIC {
+		return nil
+	}
+	if errors.Is(makeErr, os.ErrPermission) && os.Geteuid() != 0 {
+		return fmt.Errorf("make the directory of --bpffs: %w", makeErr)
+	}
+	return fmt.Errorf("%s does not lie on a bpffs, so nothing would outlive the daemon: "+
+		`mount one there ("mount -t bpf bpf /sys/fs/bpf"), name another directory with --bpffs, or do without with --bpffs ""`, dir)
 }
 
 // peers are the other node's ends of the heartbeat paths.

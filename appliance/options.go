@@ -26,8 +26,11 @@ type Options struct {
 	Logger    *slog.Logger
 }
 
+// memoryEngine is the value of Options.Dataplane that leaves the kernel alone.
+const memoryEngine = "memory"
+
 // Engines lists the values of Options.Dataplane.
-func Engines() []string { return []string{"auto", "tcx", "clsact", "memory"} }
+func Engines() []string { return []string{"auto", "tcx", "clsact", memoryEngine} }
 
 func (o Options) withDefaults() Options {
 	if o.StateDir == "" {
@@ -54,12 +57,6 @@ func (o Options) prepare() error {
 	}
 	if err := os.MkdirAll(filepath.Dir(o.Socket), 0o755); err != nil {
 		return fmt.Errorf("make the socket's directory: %w", err)
-	}
-	if o.BPFFS == "" {
-		return nil
-	}
-	if err := os.MkdirAll(o.BPFFS, 0o700); err != nil {
-		return fmt.Errorf("make the bpffs directory: %w", err)
 	}
 	return nil
 }

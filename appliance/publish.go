@@ -44,12 +44,23 @@ func (a *Appliance) build(ctx context.Context) {
 	f := status.Facts{
 		Config: cfg, Revision: revision, Plan: done.plan, Failed: done.failed,
 		Health: a.health.Snapshot(), Overrides: a.facts.overrides.All(),
-		Pair: a.pair.status(), Counters: map[string]lb.ServiceCounters{}, At: time.Now(),
+		Pair: a.pair.status(), Counters: map[string]lb.ServiceCounters{}, Notes: a.settings.problems(),
+		At: time.Now(),
 	}
 	a.readEngine(ctx, &f)
-	maps.Copy(f.Counters, a.proxy.Counters().Services)
+	a.readProxy(&f)
 	s := status.Build(f)
 	a.status.Store(&s)
+}
+
+// readProxy adds what layer 7 knows.
+func (a *Appliance) readProxy(f *status.Facts) {
+	counters, table := a.proxy.Counters(), a.table.Stats()
+	maps.Copy(f.Counters, counters.Services)
+	f.Proxy = lb.ProxyStatus{
+		Sessions: counters.Sessions, Capacity: counters.Capacity, Refused: counters.Refused,
+		Entries: table.Entries, EntryCapacity: table.Capacity, Evicted: table.Evicted,
+	}
 }
 
 // readEngine adds what layer 4 knows; a failing reading leaves the counts empty.

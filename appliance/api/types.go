@@ -28,6 +28,7 @@ type Status struct {
 	At        time.Time  `json:"at"`
 	Pair      Pair       `json:"pair"`
 	Dataplane Dataplane  `json:"dataplane"`
+	Proxy     Proxy      `json:"proxy"`
 	Services  []Service  `json:"services"`
 	Conflicts []Conflict `json:"arp_conflicts"`
 	Problems  []string   `json:"problems"`
@@ -73,6 +74,17 @@ type Dataplane struct {
 	FlowCapacity  uint64 `json:"flow_capacity"`
 	Entries       uint64 `json:"persistence_entries"`
 	EntryCapacity uint64 `json:"persistence_capacity"`
+}
+
+// Proxy is layer 7 as a whole. Refused counts by reason, since the daemon started.
+type Proxy struct {
+	Sessions uint64            `json:"sessions"`
+	Capacity uint64            `json:"session_capacity"`
+	Refused  map[string]uint64 `json:"refused"`
+
+	Entries       uint64 `json:"persistence_entries"`
+	EntryCapacity uint64 `json:"persistence_capacity"`
+	Evicted       uint64 `json:"persistence_evicted"`
 }
 
 // Counter counts packets and bytes.

@@ -18,10 +18,11 @@ import (
 const keepRevisions = 20
 
 // Store is the configuration file with its history. The file is the truth: people
-// may edit it too. Beside it the folder FILE.history keeps the last 20 valid texts
-// as NUMBER-REVISION.yaml. A Store is safe for concurrent use.
+// may edit it too. The history folder keeps the last 20 valid texts as
+// NUMBER-REVISION.yaml. A Store is safe for concurrent use.
 type Store struct {
-	path string
+	path    string
+	history string
 
 	mu   sync.Mutex
 	good lb.Config
@@ -35,38 +36,73 @@ type Saved struct {
 	Path     string
 }
 
-// NewStore returns the store of the file at path, which need not exist yet.
-func NewStore(path string) *Store { return &Store{path: path} }
+// HistoryError says that a configuration is in force, or saved, although no revision
+// of it could be kept.
+type HistoryError struct{ Err error }
+
+// Error names the cause.
+func (e *HistoryError) Error() string {
+	return fmt.Sprintf("keep a revision of the configuration: %v", e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *HistoryError) Unwrap() error { return e.Err }
+
+// NewStore returns the store of the file at path, whose revisions are kept in the
+// folder history. Neither need exist yet.
+func NewStore(path, history string) *Store { return &Store{path: path, history: history} }
 
 // Path returns the file's path.
 func (s *Store) Path() string { return s.path }
 
-// Load reads the file. If it is missing or has a mistake, the error says so and the
-// last good configuration is returned with it: the one that was loaded before or
-// else the newest of the history. ok is false if there is none.
-func (s *Store) Load() (cfg lb.Config, ok bool, err error) {
+// Draft is the file as it was read: valid, and not yet in force.
+type Draft struct {
+	Config lb.Config
+	text   []byte
+}
+
+// Read reads the file. The error says that it is missing, or every mistake in it.
+func (s *Store) Read() (Draft, error) {
+	data, err := os.ReadFile(s.path)
+	if err != nil {
+		return Draft{}, fmt.Errorf("load configuration: %w", err)
+	}
+	cfg, err := Parse(s.path, data)
+	if err != nil {
+		return Draft{}, fmt.Errorf("load configuration: %w", err)
+	}
+	return Draft{cfg, data}, nil
+}
+
+// Keep says that a draft is in force: it is the last good one from now on, and a
+// revision. A [*HistoryError] says that no revision could be kept.
+func (s *Store) Keep(d Draft) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	data, err := os.ReadFile(s.path)
-	if err == nil {
-		cfg, err = Parse(s.path, data)
-	}
-	if err != nil {
-		err = fmt.Errorf("load configuration: %w", err)
-		if !s.have {
-			s.good, s.have = s.newest()
-		}
-		return s.good, s.have, err
-	}
+	return s.keep(d.Config, d.text)
+}
+
+func (s *Store) keep(cfg lb.Config, text []byte) error {
 	s.good, s.have = cfg, true
-	if err := s.remember(cfg, data); err != nil {
-		return cfg, true, fmt.Errorf("keep a revision of the configuration: %w", err)
+	if err := s.remember(cfg, text); err != nil {
+		return &HistoryError{err}
 	}
-	return cfg, true, nil
+	return nil
+}
+
+// LastGood returns the configuration that was kept or saved last, or else the newest
+// of the history that this program can still read. ok is false if there is none.
+func (s *Store) LastGood() (cfg lb.Config, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.have {
+		s.good, s.have = s.newest()
+	}
+	return s.good, s.have
 }
 
 // Save validates cfg, writes it to the file atomically and keeps a revision. On an
-// error the file is as it was.
+// error other than a [*HistoryError] the file is as it was.
 func (s *Store) Save(cfg lb.Config) error {
 	data, err := Encode(cfg)
 	if err != nil {
@@ -77,16 +113,12 @@ func (s *Store) Save(cfg lb.Config) error {
 	if err := writeAtomic(s.path, data); err != nil {
 		return fmt.Errorf("save configuration: %w", err)
 	}
-	s.good, s.have = cfg, true
-	if err := s.remember(cfg, data); err != nil {
-		return fmt.Errorf("keep a revision of the configuration: %w", err)
-	}
-	return nil
+	return s.keep(cfg, data)
 }
 
 // History returns the kept revisions, newest first.
 func (s *Store) History() ([]Saved, error) {
-	entries, err := os.ReadDir(s.historyDir())
+	entries, err := os.ReadDir(s.history)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -99,7 +131,7 @@ func (s *Store) History() ([]Saved, error) {
 		n, err := strconv.Atoi(number)
 		revision, isText := strings.CutSuffix(rest, ".yaml")
 		if ok && err == nil && isText {
-			all = append(all, Saved{n, revision, filepath.Join(s.historyDir(), e.Name())})
+			all = append(all, Saved{n, revision, filepath.Join(s.history, e.Name())})
 		}
 	}
 	slices.SortFunc(all, func(a, b Saved) int { return b.Number - a.Number })
@@ -114,8 +146,6 @@ func (s *Store) Revision(saved Saved) (lb.Config, error) {
 	}
 	return Parse(saved.Path, data)
 }
-
-func (s *Store) historyDir() string { return s.path + ".history" }
 
 // newest finds the last revision that this program can still read.
 func (s *Store) newest() (cfg lb.Config, ok bool) {
@@ -144,11 +174,11 @@ func (s *Store) remember(cfg lb.Config, data []byte) error {
 		}
 		number = history[0].Number + 1
 	}
-	if err := os.MkdirAll(s.historyDir(), 0o750); err != nil {
+	if err := os.MkdirAll(s.history, 0o750); err != nil {
 		return err
 	}
 	name := fmt.Sprintf("%06d-%s.yaml", number, revision)
-	if err := writeAtomic(filepath.Join(s.historyDir(), name), data); err != nil {
+	if err := writeAtomic(filepath.Join(s.history, name), data); err != nil {
 		return err
 	}
 	for _, old := range history[min(len(history), keepRevisions-1):] {

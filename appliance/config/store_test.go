@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,19 +17,22 @@ import (
 func TestStore(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lbd.yaml")
-	store := config.NewStore(path)
-	if _, ok, err := store.Load(); ok || err == nil {
-		t.Fatalf("loading nothing: ok %v, err %v", ok, err)
+	store := config.NewStore(path, path+".history")
+	if _, err := store.Read(); err == nil {
+		t.Fatal("nothing was read without an error")
+	}
+	if _, ok := store.LastGood(); ok {
+		t.Fatal("nothing has a last good one")
 	}
 	cfg := mustParse(t, config.Reference)
 	if err := store.Save(cfg); err != nil {
 		t.Fatal(err)
 	}
-	got, ok, err := config.NewStore(path).Load()
-	if !ok || err != nil {
-		t.Fatalf("ok %v, err %v", ok, err)
+	got, err := config.NewStore(path, path+".history").Read()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff(cfg, got, values()); diff != "" {
+	if diff := cmp.Diff(cfg, got.Config, values()); diff != "" {
 		t.Fatalf("loaded (-saved +loaded):\n%s", diff)
 	}
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".*"))
@@ -40,7 +44,7 @@ func TestStore(t *testing.T) {
 func TestABadFileChangesNothing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lbd.yaml")
-	store := config.NewStore(path)
+	store := config.NewStore(path, path+".history")
 	cfg := mustParse(t, config.Minimal)
 	if err := store.Save(cfg); err != nil {
 		t.Fatal(err)
@@ -48,10 +52,13 @@ func TestABadFileChangesNothing(t *testing.T) {
 	if err := os.WriteFile(path, []byte("node: {name: lb1}\nservises: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, s := range map[string]*config.Store{"running": store, "restarted": config.NewStore(path)} {
-		got, ok, err := s.Load()
-		if !ok || err == nil || !strings.Contains(err.Error(), `did you mean "services"`) {
-			t.Fatalf("%s: ok %v, err %v", name, ok, err)
+	for name, s := range map[string]*config.Store{"running": store, "restarted": config.NewStore(path, path+".history")} {
+		if _, err := s.Read(); err == nil || !strings.Contains(err.Error(), `did you mean "services"`) {
+			t.Fatalf("%s: err %v", name, err)
+		}
+		got, ok := s.LastGood()
+		if !ok {
+			t.Fatalf("%s: nothing is left", name)
 		}
 		if diff := cmp.Diff(cfg, got, values()); diff != "" {
 			t.Fatalf("%s: not the last good one:\n%s", name, diff)
@@ -70,7 +77,8 @@ func TestABadFileChangesNothing(t *testing.T) {
 
 func TestHistoryKeepsTheLastTwenty(t *testing.T) {
 	t.Parallel()
-	store := config.NewStore(filepath.Join(t.TempDir(), "lbd.yaml"))
+	dir := t.TempDir()
+	store := config.NewStore(filepath.Join(dir, "lbd.yaml"), filepath.Join(dir, "history"))
 	cfg := mustParse(t, config.Minimal)
 	for i := range 25 {
 		cfg.Node.Name = fmt.Sprintf("lb%d", i)
@@ -90,5 +98,47 @@ func TestHistoryKeepsTheLastTwenty(t *testing.T) {
 	old, err := store.Revision(history[19])
 	if err != nil || old.Node.Name != "lb5" {
 		t.Fatalf("oldest is of %q, %v", old.Node.Name, err)
+	}
+}
+
+func TestAFileThatIsOnlyReadIsNotTheLastGoodOne(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "lbd.yaml")
+	if err := os.WriteFile(path, config.Minimal, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	store := config.NewStore(path, filepath.Join(dir, "history"))
+	draft, err := store.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := store.LastGood(); ok {
+		t.Fatal("read is not in force")
+	}
+	if err := store.Keep(draft); err != nil {
+		t.Fatal(err)
+	}
+	if cfg, ok := config.NewStore(path, filepath.Join(dir, "history")).LastGood(); !ok || cfg.Node.Name != "lb1" {
+		t.Fatalf("kept: %q, %v", cfg.Node.Name, ok)
+	}
+}
+
+func TestKeepWithoutAHistory(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lbd.yaml")
+	if err := os.WriteFile(path, config.Minimal, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	store := config.NewStore(path, filepath.Join(path, "no", "folder"))
+	draft, err := store.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, only := errors.AsType[*config.HistoryError](store.Keep(draft)); !only {
+		t.Fatal("no history is told")
+	}
+	if cfg, ok := store.LastGood(); !ok || cfg.Node.Name != "lb1" {
+		t.Fatalf("in force all the same: %q, %v", cfg.Node.Name, ok)
 	}
 }

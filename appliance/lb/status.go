@@ -14,6 +14,7 @@ type Status struct {
 	At        time.Time
 	Pair      PairStatus
 	Dataplane DataplaneStatus
+	Proxy     ProxyStatus
 	Services  []ServiceStatus
 	Conflicts []ARPConflict
 	// Problems are failing actuators and other things an operator must know, one
@@ -29,6 +30,19 @@ type DataplaneStatus struct {
 	// Flows and Entries are the present sizes of the flow and persistence tables,
 	// the capacities their fixed limits.
 	Flows, FlowCapacity, Entries, EntryCapacity uint64
+}
+
+// ProxyStatus is layer 7 as a whole.
+type ProxyStatus struct {
+	// Sessions are the present ones, Capacity what the descriptors allow.
+	Sessions, Capacity uint64
+	// Refused counts by reason what was refused or cut since the daemon started:
+	// no_server, servers_full, service_full, fd_budget, not_served, connect_failed,
+	// idle_timeout, server_cut.
+	Refused map[string]uint64
+	// Entries is the present size of the proxy's persistence table, Evicted counts
+	// entries that made room for others.
+	Entries, EntryCapacity, Evicted uint64
 }
 
 // ServiceStatus is one virtual service as an operator sees it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,6 +86,7 @@ func statusText(s api.Status, colored bool) string {
 		b.WriteString(pairText(s.Pair))
 	}
 	b.WriteString(dataplaneText(s.Dataplane))
+	b.WriteString(proxyText(s.Proxy))
 	b.WriteString("\n" + servicesTable(s).text(colored))
 	for _, c := range s.Conflicts {
 		b.WriteString("\n" + paint("✖ ARP conflict: ", red, colored))
@@ -149,17 +151,36 @@ func dataplaneText(d api.Dataplane) string {
 	if d.EntryCapacity > 0 {
 		parts = append(parts, fmt.Sprintf("persistence %d of %d", d.Entries, d.EntryCapacity))
 	}
-	var drops []string
+	drops := map[string]uint64{}
 	for reason, n := range d.Drops {
-		if n.Packets > 0 {
-			drops = append(drops, fmt.Sprintf("%s %d", reason, n.Packets))
-		}
+		drops[reason] = n.Packets
 	}
-	if len(drops) > 0 {
-		slices.Sort(drops)
-		parts = append(parts, "dropped: "+strings.Join(drops, ", "))
+	if text := reasonsText(drops); text != "" {
+		parts = append(parts, "dropped: "+text)
 	}
 	return "layer 4: " + strings.Join(parts, " · ") + "\n"
+}
+
+func proxyText(p api.Proxy) string {
+	parts := []string{
+		fmt.Sprintf("sessions %d of %d", p.Sessions, p.Capacity),
+		fmt.Sprintf("persistence %d of %d", p.Entries, p.EntryCapacity),
+	}
+	if text := reasonsText(p.Refused); text != "" {
+		parts = append(parts, "refused or cut: "+text)
+	}
+	return "layer 7: " + strings.Join(parts, " · ") + "\n"
+}
+
+// reasonsText lists the counts that are not zero, by name.
+func reasonsText(counts map[string]uint64) string {
+	var out []string
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		if counts[reason] > 0 {
+			out = append(out, fmt.Sprintf("%s %d", reason, counts[reason]))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 func servicesTable(s api.Status) table {

@@ -28,7 +28,7 @@ func (d *daemon) runCommand() *cobra.Command {
 			if err := d.check(); err != nil {
 				return err
 			}
-			opts.Logger = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+			opts.Logger = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: withUnits}))
 			return d.serve(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
@@ -36,10 +36,18 @@ func (d *daemon) runCommand() *cobra.Command {
 	flags.StringVar(&opts.ConfigFile, "config", "/etc/vosbed/config.yaml", "configuration `file` (YAML); lbctl check tells its mistakes")
 	flags.StringVar(&opts.StateDir, "state", "/var/lib/vosbed", "`directory` for certificate, token and operator overrides")
 	flags.StringVar(&opts.Socket, "socket", "/run/vosbed/lbd.sock", "unix `socket` of the management API")
-	flags.StringVar(&opts.BPFFS, "bpffs", "", "`directory` on a bpffs where kernel state outlives the daemon; empty = it does not")
+	flags.StringVar(&opts.BPFFS, "bpffs", "/sys/fs/bpf/vosbed", "`directory` on a bpffs where kernel state outlives the daemon; empty = it does not, and a pair is not possible")
 	flags.StringVar(&opts.Dataplane, "dataplane", "auto", "layer 4 engine: "+strings.Join(appliance.Engines(), ", "))
 	flags.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	return cmd
+}
+
+// withUnits writes durations as people do, 18.9ms, where JSON would hold bare nanoseconds.
+func withUnits(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // serve runs the appliance until ctx ends.

@@ -2,6 +2,7 @@ package mgmt
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -16,6 +17,7 @@ func StatusOf(s lb.Status) api.Status {
 		Revision: s.Revision, At: s.At,
 		Pair:      pairOf(s.Pair),
 		Dataplane: dataplaneOf(s.Dataplane),
+		Proxy:     proxyOf(s.Proxy),
 		Services:  each(s.Services, serviceOf),
 		Conflicts: each(s.Conflicts, conflictOf),
 		Problems:  each(s.Problems, func(p string) string { return p }),
@@ -60,6 +62,15 @@ func dataplaneOf(d lb.DataplaneStatus) api.Dataplane {
 	for reason, c := range d.Drops {
 		out.Drops[reason] = api.Counter(c)
 	}
+	return out
+}
+
+func proxyOf(p lb.ProxyStatus) api.Proxy {
+	out := api.Proxy{
+		Sessions: p.Sessions, Capacity: p.Capacity, Refused: map[string]uint64{},
+		Entries: p.Entries, EntryCapacity: p.EntryCapacity, Evicted: p.Evicted,
+	}
+	maps.Copy(out.Refused, p.Refused)
 	return out
 }
 

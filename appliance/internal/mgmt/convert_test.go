@@ -43,6 +43,10 @@ func sample() lb.Status {
 			Engine: "tcx", Why: "veth", Drops: map[string]lb.Counter{"port_not_served": {Packets: 7, Bytes: 700}},
 			Flows: 5, FlowCapacity: 100, Entries: 3, EntryCapacity: 50,
 		},
+		Proxy: lb.ProxyStatus{
+			Sessions: 2, Capacity: 9000, Refused: map[string]uint64{"no_server": 4, "fd_budget": 0},
+			Entries: 12, EntryCapacity: 1000, Evicted: 1,
+		},
 		Services: []lb.ServiceStatus{{
 			Name: "Harmonic_Traffic", Addr: vip, Ports: lb.PortSet{{First: 554, Last: 554}, {First: 50000, Last: 65535}},
 			Protocols: lb.TCPUDP, Layer: lb.Layer4, Method: lb.DR,

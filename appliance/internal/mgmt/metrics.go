@@ -33,6 +33,7 @@ type descs struct {
 	build, role, term, peerUp, inSync, lag, lease, realTime *prometheus.Desc
 	pathUp, pathSeen, pathRejected, pingUp                  *prometheus.Desc
 	entries, entryCap, flows, flowCap, drops, dropBytes     *prometheus.Desc
+	sessions, sessionCap, refused, l7Entries, l7Cap, l7Out  *prometheus.Desc
 	svcConns, svcActive, svcPackets, svcBytes               *prometheus.Desc
 	srvUp, srvState, srvWeight, srvConns, srvActive         *prometheus.Desc
 	srvPackets, srvBytes, srvCheck                          *prometheus.Desc
@@ -63,6 +64,12 @@ func newCollector(source StatusSource) *collector {
 		flowCap:      desc("flows_capacity", "Capacity of the flow table."),
 		drops:        desc("drops_total", "Packets dropped by the data plane.", "reason"),
 		dropBytes:    desc("drops_bytes_total", "Bytes dropped by the data plane.", "reason"),
+		sessions:     desc("proxy_sessions", "Present sessions of the proxy."),
+		sessionCap:   desc("proxy_sessions_capacity", "Sessions that the proxy's descriptors allow."),
+		refused:      desc("proxy_refused_total", "Connections refused, attempts failed and sessions cut by the proxy.", "reason"),
+		l7Entries:    desc("proxy_persistence_entries", "Entries in the proxy's persistence table."),
+		l7Cap:        desc("proxy_persistence_capacity", "Capacity of the proxy's persistence table."),
+		l7Out:        desc("proxy_persistence_evicted_total", "Entries of the proxy's persistence table that made room for others."),
 		svcConns:     desc("service_connections_total", "Connections and UDP flows of a virtual service.", "service"),
 		svcActive:    desc("service_active_connections", "Present connections of a virtual service.", "service"),
 		svcPackets:   desc("service_packets_total", "Packets of a virtual service.", "service", "direction"),
@@ -92,6 +99,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	e.gauge(c.descs.build, 1, b.Version, b.Revision, b.Go)
 	c.pair(e, s.Pair)
 	c.dataplane(e, s.Dataplane)
+	c.proxy(e, s.Proxy)
 	for _, svc := range s.Services {
 		c.service(e, svc)
 	}
@@ -131,6 +139,18 @@ func (c *collector) dataplane(e emitter, p lb.DataplaneStatus) {
 	for reason, n := range p.Drops {
 		e.counter(d.drops, n.Packets, reason)
 		e.counter(d.dropBytes, n.Bytes, reason)
+	}
+}
+
+func (c *collector) proxy(e emitter, p lb.ProxyStatus) {
+	d := c.descs
+	e.gauge(d.sessions, float64(p.Sessions))
+	e.gauge(d.sessionCap, float64(p.Capacity))
+	e.gauge(d.l7Entries, float64(p.Entries))
+	e.gauge(d.l7Cap, float64(p.EntryCapacity))
+	e.counter(d.l7Out, p.Evicted)
+	for reason, n := range p.Refused {
+		e.counter(d.refused, n, reason)
 	}
 }
 

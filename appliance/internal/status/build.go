@@ -22,6 +22,7 @@ type Facts struct {
 	Overrides map[lb.RealID]lb.Override
 	Pair      lb.PairStatus
 	Dataplane lb.DataplaneStatus
+	Proxy     lb.ProxyStatus
 	// Counters by service name, of layer 4 and layer 7 together.
 	Counters map[string]lb.ServiceCounters
 	// MACs are the resolved link addresses of real servers.
@@ -29,14 +30,16 @@ type Facts struct {
 	Conflicts []lb.ARPConflict
 	// Failed are the errors of actuators by name.
 	Failed map[string]error
-	At     time.Time
+	// Notes are problems that their sources have put into words.
+	Notes []string
+	At    time.Time
 }
 
 // Build derives the Status. Services keep the order in which they were written.
 func Build(f Facts) lb.Status {
 	return lb.Status{
 		Node: f.Config.Node.Name, Seat: f.Config.Node.Seat, Revision: f.Revision, At: f.At,
-		Pair: f.Pair, Dataplane: f.Dataplane,
+		Pair: f.Pair, Dataplane: f.Dataplane, Proxy: f.Proxy,
 		Services:  services(f),
 		Conflicts: conflicts(f),
 		Problems:  problems(f),
@@ -95,13 +98,14 @@ func conflicts(f Facts) []lb.ARPConflict {
 	return out
 }
 
-// problems are sentences, most urgent first: what failed, then what is wrong on
-// the segment, then what the plan could not do.
+// problems are sentences, most urgent first: what failed, then what sources say, then
+// what is wrong on the segment, then what the plan could not do.
 func problems(f Facts) []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(f.Failed)) {
 		out = append(out, f.Failed[name].Error())
 	}
+	out = append(out, f.Notes...)
 	for _, c := range conflicts(f) {
 		out = append(out, conflictText(c))
 	}

@@ -1,0 +1,125 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/vosbed/vosbed/appliance/config"
+	"github.com/vosbed/vosbed/appliance/lb"
+)
+
+// ConfigError is a mistake in the configuration, or in a file that it names.
+type ConfigError struct{ Err error }
+
+// Error returns the mistake.
+func (e *ConfigError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// settings is the configuration file and how the node came by what is in force.
+type settings struct {
+	store *config.Store
+	log   *slog.Logger
+
+	reloading sync.Mutex // one reload at a time: or the older file could win
+
+	mu      sync.Mutex
+	problem string // why the file is not what is in force, "" = it is
+}
+
+// openSettings reads the configuration for the first time. A file with mistakes does
+// not keep a node from serving that has served before: the last good revision is
+// taken, and the status says so.
+func openSettings(o Options) (*settings, lb.Config, error) {
+	s := &settings{
+		store: config.NewStore(o.ConfigFile, filepath.Join(o.StateDir, "history")),
+		log:   o.Logger,
+	}
+	draft, err := s.store.Read()
+	if err == nil {
+		err = suits(o, draft.Config)
+	}
+	if err == nil {
+		s.inForce(draft)
+		return s, draft.Config, nil
+	}
+	cfg, served := s.store.LastGood()
+	if config.ErrorsOf(err) == nil || !served {
+		return nil, lb.Config{}, &ConfigError{err}
+	}
+	s.log.Error("the configuration file has mistakes: the last good revision is taken",
+		"file", o.ConfigFile, "revision", config.Revision(cfg), "err", err)
+	s.problem = fmt.Sprintf("%s has mistakes, so the last good revision %s is in force: "+
+		"mend what lbctl check %s shows, then lbctl reload", o.ConfigFile, config.Revision(cfg), o.ConfigFile)
+	return s, cfg, nil
+}
+
+// inForce keeps a revision; one that cannot be kept is no reason to refuse a file.
+func (s *settings) inForce(d config.Draft) {
+	if err := s.store.Keep(d); err != nil {
+		s.log.Warn("the configuration is in force, but no revision of it was kept", "err", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.problem = ""
+}
+
+// problems are what an operator must know about the configuration.
+func (s *settings) problems() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.problem == "" {
+		return nil
+	}
+	return []string{s.problem}
+}
+
+// Reload reads the configuration file again. A mistake in it is a [*ConfigError] and
+// changes nothing.
+func (a *Appliance) Reload(context.Context) error {
+	a.settings.reloading.Lock()
+	defer a.settings.reloading.Unlock()
+	draft, err := a.settings.store.Read()
+	if err != nil {
+		return &ConfigError{err}
+	}
+	cfg := draft.Config
+	now, _ := a.facts.current()
+	if err := errors.Join(fixed(now, cfg), suits(a.opts, cfg)); err != nil {
+		return &ConfigError{err}
+	}
+	if err := a.pair.reconfigure(cfg); err != nil {
+		return &ConfigError{err}
+	}
+	a.facts.setConfig(cfg, config.Revision(cfg))
+	a.settings.inForce(draft)
+	a.loop.Dirty()
+	return nil
+}
+
+// fixed refuses what a running daemon cannot change.
+func fixed(now, want lb.Config) error {
+	var errs []error
+	if now.Node.Name != want.Node.Name {
+		errs = append(errs, fmt.Errorf("node.name: %q becomes %q only when lbd starts again: restart it, or write %q", now.Node.Name, want.Node.Name, now.Node.Name))
+	}
+	if !slices.Equal(now.Node.Management, want.Node.Management) {
+		errs = append(errs, fmt.Errorf("node.management: %v becomes %v only when lbd starts again: restart it, or leave the key as it was", now.Node.Management, want.Node.Management))
+	}
+	return errors.Join(errs...)
+}
+
+// suits refuses a configuration that the options cannot serve: the lease of a pair
+// lies in the kernel state that the daemon and its sentinel share.
+func suits(o Options, cfg lb.Config) error {
+	if cfg.Cluster.Paired && cfg.Cluster.Lease && o.BPFFS == "" && o.Dataplane != memoryEngine {
+		return errors.New("cluster.paired: a pair needs kernel state that outlives the daemon: start lbd with --bpffs and a directory on a bpffs, for example /sys/fs/bpf/vosbed")
+	}
+	return nil
+}
