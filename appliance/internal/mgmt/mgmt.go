@@ -101,6 +101,7 @@ const (
 	maxHeader     = 16 << 10
 	maxBody       = 1 << 20
 	maxConns      = 256 // per listener
+	maxPerSource  = 32  // of them from one address
 )
 
 // Server is the management API of one node.
@@ -143,7 +144,7 @@ func (s *Server) ServeUnix(ctx context.Context, ln net.Listener) error {
 // ServeTLS serves HTTPS on ln (plain TCP) until ctx ends.
 func (s *Server) ServeTLS(ctx context.Context, ln net.Listener, cert tls.Certificate) error {
 	srv := s.http(s.authenticated(s.handler))
-	return s.serve(ctx, srv, tls.NewListener(netutil.LimitListener(ln, maxConns), &tls.Config{
+	return s.serve(ctx, srv, tls.NewListener(limitSources(netutil.LimitListener(ln, maxConns), maxPerSource), &tls.Config{
 		Certificates: []tls.Certificate{cert},
 		MinVersion:   tls.VersionTLS12,
 		NextProtos:   []string{"http/1.1"},

@@ -58,15 +58,18 @@ func (s *Server) mux() http.Handler {
 }
 
 // authenticated asks for the token. Sources that failed too often wait first, so
-// a guess costs time whether it is right or wrong.
+// a guess costs time whether it is right or wrong. Who has shown no token keeps no
+// connection: strangers must not take the places of those who have one.
 func (s *Server) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if open(r.URL.Path) {
+			w.Header().Set("Connection", "close")
 			next.ServeHTTP(w, r)
 			return
 		}
 		from := remote(r)
 		if wait := s.logins.wait(from, s.opts.Now()); wait > 0 {
+			w.Header().Set("Connection", "close")
 			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 			fail(w, http.StatusTooManyRequests, "too many wrong tokens from this address: wait, then try again")
 			return
@@ -77,6 +80,7 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 				s.logins.failed(from, s.opts.Now())
 				s.log.WarnContext(r.Context(), "management login failed", "peer", from)
 			}
+			w.Header().Set("Connection", "close")
 			w.Header().Set("WWW-Authenticate", `Bearer realm="vosbed"`)
 			fail(w, http.StatusUnauthorized, "a valid token is needed (Authorization: Bearer …): run lbctl passwd on the node to get a new one")
 			return
