@@ -44,26 +44,6 @@ func TestClosingLine(t *testing.T) {
 	}
 }
 
-func TestVerdictAction(t *testing.T) {
-	for _, tt := range []struct {
-		code int
-		ci   bool
-		want string
-	}{
-		{0, true, "pass"},
-		{1, false, "fail"},
-		{2, false, "fail"},
-		{3, true, "fail"},
-		{3, false, "skip"},
-		{4, true, "skip"},
-		{-1, false, "fail"},
-	} {
-		if got := verdictAction(tt.code, tt.ci); got != tt.want {
-			t.Errorf("code %d in CI %v: %s, want %s", tt.code, tt.ci, got, tt.want)
-		}
-	}
-}
-
 // TestHostileStream reads what Go 1.26 said of packages that do not build (one by
 // itself, one by its import, one by vet), panic in a subtest, run into the timeout,
 // and exit with 3 after their tests.
