@@ -20,10 +20,14 @@ func usualPorts(s lb.Scheme) []uint16 {
 // streamPort names the streaming protocol of a well-known port, "" for others.
 func streamPort(port uint16) string {
 	switch port {
-	case 554:
+	case 554, 8554:
 		return "RTSP"
+	case 322:
+		return "RTSPS"
 	case 1935:
 		return "RTMP"
+	case 1936:
+		return "RTMPS"
 	}
 	return ""
 }
@@ -127,8 +131,12 @@ func (r *reader) checkPort(written *uint16, c lb.HealthCheck, s lb.VirtualServic
 
 func (r *reader) refuseStream(path string, c lb.HealthCheck, port uint16) {
 	scheme := strings.ToUpper(c.Scheme.String())
-	r.fail(path, "port %d speaks %s, so an %s request there never gets an answer -- leave the key out (%d is used) or write the server's %s port",
-		port, streamPort(port), scheme, usualPorts(c.Scheme)[0], scheme)
+	instead := fmt.Sprintf("leave the key out (%d is used) or write", usualPorts(c.Scheme)[0])
+	if !r.doc.Has(path) {
+		instead = "write port: with" // it came from the real servers
+	}
+	r.fail(path, "port %d speaks %s, so an %s request there never gets an answer -- %s the server's %s port",
+		port, streamPort(port), scheme, instead, scheme)
 }
 
 func (r *reader) blankPort(c lb.HealthCheck, s lb.VirtualService, path string) uint16 {
