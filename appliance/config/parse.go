@@ -56,9 +56,12 @@ func Parse(name string, data []byte) (lb.Config, error) {
 		return lb.Config{}, decodeErr
 	}
 	r := newReader(doc, decodeErr)
+	if decodeErr == nil && !doc.Has("") {
+		r.fail("", "nothing is written here -- begin with node: and services:")
+	}
 	cfg := lb.Config{Node: r.node(f.Node), Cluster: r.cluster(f.Cluster)}
 	for i, s := range f.Services {
-		cfg.Services = append(cfg.Services, r.service(s, fmt.Sprintf("services[%d]", i)))
+		cfg.Services = append(cfg.Services, r.service(s, r.item(fmt.Sprintf("services[%d]", i))))
 	}
 	validate(r, cfg)
 	if err := strictyaml.Join(decodeErr, r.errs).Or(); err != nil {
@@ -105,6 +108,15 @@ func (r *reader) empty(path, example string) {
 	}
 }
 
+// item reports a list item that nothing is written for: its parts are not missed
+// where they are required, as there is nothing that could have them.
+func (r *reader) item(path string) string {
+	if !r.doc.Has(path) {
+		r.fail(path, "is an empty item -- write it out, or remove it from the list")
+	}
+	return path
+}
+
 func or[T any](written *T, otherwise T) T {
 	if written == nil {
 		return otherwise
@@ -139,10 +151,10 @@ func (r *reader) node(f nodeFile) lb.Node {
 		Seat: word(r, "node.role", text(f.Role, "primary"), lb.ParseSeat),
 	}
 	for i, m := range f.Management {
-		n.Management = append(n.Management, r.endpoint(fmt.Sprintf("node.management[%d]", i), m, ManagementPort))
+		n.Management = append(n.Management, r.endpoint(r.item(fmt.Sprintf("node.management[%d]", i)), m, ManagementPort))
 	}
 	for i, p := range f.Heartbeat {
-		path := fmt.Sprintf("node.heartbeat[%d]", i)
+		path := r.item(fmt.Sprintf("node.heartbeat[%d]", i))
 		n.Paths = append(n.Paths, lb.HeartbeatPath{
 			Name:  p.Name,
 			Local: r.endpoint(path+".local", p.Local, HeartbeatPort),
@@ -152,7 +164,7 @@ func (r *reader) node(f nodeFile) lb.Node {
 	n.Replication.Local = r.endpoint("node.replication.local", f.Replication.Local, ReplicationPort)
 	n.Replication.Peer = r.endpoint("node.replication.peer", f.Replication.Peer, ReplicationPort)
 	for i, a := range f.Ping {
-		n.PingNodes = append(n.PingNodes, r.addr(fmt.Sprintf("node.ping[%d]", i), a))
+		n.PingNodes = append(n.PingNodes, r.addr(r.item(fmt.Sprintf("node.ping[%d]", i)), a))
 	}
 	return n
 }
@@ -182,8 +194,24 @@ func (r *reader) addr(path string, a netip.Addr) netip.Addr {
 		r.empty(path, "192.168.94.100")
 	case a.Zone() != "":
 		r.fail(path, "%s has a zone -- write the address without %%%s", a, a.Zone())
-	case a.IsUnspecified(), a.IsMulticast(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		r.fail(path, "%s is not the address of one machine -- write a unicast address", a)
+	case a.IsUnspecified():
+		r.fail(path, "%s stands for every address of a machine -- write a single one", a)
+	case a.IsMulticast():
+		r.fail(path, "%s is a multicast address, which belongs to a group -- write a unicast address", a)
+	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		r.fail(path, "%s is the broadcast address, which belongs to everyone -- write a unicast address", a)
+	}
+	return a
+}
+
+// vip refuses what clients cannot reach, or what could not move between nodes.
+func (r *reader) vip(path string, a netip.Addr) netip.Addr {
+	a = r.addr(path, a)
+	switch {
+	case a.IsLoopback():
+		r.fail(path, "%s is a loopback address, which no client reaches from elsewhere -- write an address of the service network", a)
+	case a.IsLinkLocalUnicast() && a.Zone() == "":
+		r.fail(path, "%s is a link-local address, which no client reaches through a router -- write an address of the service network", a)
 	}
 	return a
 }
@@ -215,7 +243,7 @@ func (r *reader) cluster(f clusterFile) lb.Cluster {
 func (r *reader) service(f serviceFile, path string) lb.VirtualService {
 	s := lb.VirtualService{
 		Name:            f.Name,
-		Addr:            r.addr(path+".address", f.Address),
+		Addr:            r.vip(path+".address", f.Address),
 		Ports:           r.ports(path+".ports", f.Ports),
 		Protocols:       word(r, path+".protocol", text(f.Protocol, "tcp"), lb.ParseProtocols),
 		Layer:           word(r, path+".layer", strconv.Itoa(or(f.Layer, 4)), lb.ParseLayer),
@@ -228,7 +256,7 @@ func (r *reader) service(f serviceFile, path string) lb.VirtualService {
 	s.Persistence = r.persistence(f.Persistence, s.Layer, path+".persistence")
 	s.Proxy = r.proxy(f.Proxy, s.Layer, path+".proxy")
 	for i, rip := range f.RealServers {
-		s.Reals = append(s.Reals, r.real(rip, fmt.Sprintf("%s.real_servers[%d]", path, i)))
+		s.Reals = append(s.Reals, r.real(rip, r.item(fmt.Sprintf("%s.real_servers[%d]", path, i))))
 	}
 	s.Check = r.check(f.Check, s, path+".check")
 	return s
