@@ -62,7 +62,7 @@ type serviceFile struct {
 	DrainPersistent bool            `yaml:"drain_persistent"`
 	Check           *checkFile      `yaml:"check,omitempty"`
 	Proxy           *proxyFile      `yaml:"proxy,omitempty"`
-	RealServers     []realFile      `yaml:"real_servers,omitempty"`
+	RealServers     []realFile      `strict:"required" yaml:"real_servers,omitempty"`
 }
 
 type persistenceFile struct {

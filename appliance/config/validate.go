@@ -3,8 +3,10 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/vosbed/vosbed/appliance/lb"
 )
@@ -111,6 +113,33 @@ func validateNode(r *reader, n lb.Node) {
 		ends(r, path+".peer", p.Local, p.Peer)
 	}
 	validateReplication(r, n.Replication)
+	validateSockets(r, n)
+	distinct(r, "node.ping", n.PingNodes)
+}
+
+// validateSockets reports what this node could not open twice.
+func validateSockets(r *reader, n lb.Node) {
+	distinct(r, "node.management", n.Management)
+	if slices.Contains(n.Management, n.Replication.Local) && n.Replication.Local.IsValid() {
+		r.fail("node.replication.local", "%s is in node.management already -- use another port", n.Replication.Local)
+	}
+	paths := make(map[netip.AddrPort]string)
+	for i, p := range n.Paths {
+		if other, twice := paths[p.Local]; twice && p.Local.IsValid() {
+			r.fail(fmt.Sprintf("node.heartbeat[%d].local", i), "%s is this node's end of the path %s already -- remove one of the two, or lead it over another network", p.Local, other)
+		}
+		paths[p.Local] = p.Name
+	}
+}
+
+// distinct reports every item that stands in its list before.
+func distinct[T comparable](r *reader, path string, items []T) {
+	var unread T // reported where it was read
+	for i, item := range items {
+		if first := slices.Index(items, item); first < i && item != unread {
+			r.fail(fmt.Sprintf("%s[%d]", path, i), "%v is number %d of this list already -- remove one of the two", item, first+1)
+		}
+	}
 }
 
 func validateReplication(r *reader, rep lb.Replication) {
@@ -277,7 +306,8 @@ func validateNegotiate(r *reader, c lb.HealthCheck, path string) {
 	if c.Match == lb.MatchAny && c.Expect != "" {
 		r.fail(path+".expect.value", "match: any ignores the value -- remove it or set match: equals")
 	}
-	if c.Match == lb.MatchEquals && c.Expect != strings.TrimRight(c.Expect, " \t\r\n") {
+	// The same trimming as the answer's, or no answer could ever be equal.
+	if c.Match == lb.MatchEquals && c.Expect != strings.TrimRightFunc(c.Expect, unicode.IsSpace) {
 		r.fail(path+".expect.value", "the value ends in white space, which is trimmed from the answer before they are compared -- remove it")
 	}
 	if len(c.Expect) > maxExpect {
@@ -292,6 +322,9 @@ func validateReals(r *reader, s lb.VirtualService, path string) {
 	if len(s.Reals) > MaxRealServers {
 		r.fail(path+".real_servers", "%d real servers, the limit is %d -- use several services", len(s.Reals), MaxRealServers)
 		return
+	}
+	if len(s.Reals) == 0 && r.doc.Has(path+".real_servers") {
+		r.fail(path+".real_servers", "a service without a server drops whatever its clients send -- add a real server, or remove the service")
 	}
 	names := make(map[string]int)
 	targets := make(map[netip.AddrPort]string)
