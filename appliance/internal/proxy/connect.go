@@ -83,9 +83,9 @@ func (s *session) connect(to *target, why reason) {
 		if err == nil {
 			return
 		}
-		if ours(err) {
-			s.w.p.refused[fdBudget].Add(1)
-			s.abort(fdBudget.String())
+		if short := shortage(err); short != 0 {
+			s.w.p.refused[short].Add(1)
+			s.abort(short.String())
 			return
 		}
 		to, why = s.giveUp(err)
@@ -94,11 +94,18 @@ func (s *session) connect(to *target, why reason) {
 	s.abort(why.String())
 }
 
-// ours reports whether a connect failed for want of something of this host: no other
-// server would do better, and the client keeps its entry.
-func ours(err error) bool {
-	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) ||
-		errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.ENOBUFS)
+// shortage tells what of this host a failed connect was in want of, 0 = nothing. It
+// is not held against the server, and the client keeps its entry: it would not belong
+// to another server once the shortage is over.
+func shortage(err error) reason {
+	switch {
+	case errors.Is(err, unix.EADDRNOTAVAIL): // connect(2): all ports of the range are in use
+		return noPort
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOMEM),
+		errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOSPC): // epoll_ctl(2): max_user_watches
+		return fdBudget
+	}
+	return 0
 }
 
 // redispatch leaves a server that did not answer for the next one.

@@ -11,6 +11,7 @@ const (
 	serversFull        // all that would are at MaxConns
 	serviceFull        // the service is at its MaxConns
 	fdBudget           // the descriptor budget, or the system's memory, is spent
+	noPort             // no free source port towards the server, or no source address
 	notServed          // the frontend went while the connection was queued
 	connectFailed
 	idleTimeout
@@ -20,7 +21,7 @@ const (
 
 func (r reason) String() string {
 	return [reasons]string{
-		"", "no_server", "servers_full", "service_full", "fd_budget",
+		"", "no_server", "servers_full", "service_full", "fd_budget", "no_port",
 		"not_served", "connect_failed", "idle_timeout", "server_cut",
 	}[r]
 }
@@ -29,9 +30,9 @@ func (r reason) String() string {
 type Counters struct {
 	Services map[string]lb.ServiceCounters
 	// Refused counts events by reason since start: connections closed with RST
-	// because of "no_server", "servers_full", "service_full", "fd_budget" or
-	// "not_served"; sessions cut for "idle_timeout" or "server_cut"; and single
-	// "connect_failed" attempts, which another server may have made good.
+	// because of "no_server", "servers_full", "service_full", "fd_budget",
+	// "no_port" or "not_served"; sessions cut for "idle_timeout" or "server_cut"; and
+	// single "connect_failed" attempts, which another server may have made good.
 	Refused map[string]uint64
 	// Sessions and Capacity are the present sessions and what the descriptor budget
 	// allows.

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -247,8 +246,7 @@ func TestIPv6(t *testing.T) {
 		if err != nil {
 			return false
 		}
-		t.Cleanup(func() { _ = conn.Close() })
-		c = &client{conn, t, bufio.NewReader(conn)}
+		c = newClient(t, conn)
 		return true
 	})
 	if got := c.server(); got != "s1" {

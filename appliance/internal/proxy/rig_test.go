@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds every wait of a test.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // rig is a running proxy on loopback with real servers at 127.0.1.n.
 type rig struct {
@@ -152,6 +152,12 @@ func dial(t *testing.T, from, to string) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newClient(t, c)
+}
+
+// newClient bounds what the test does with the connection, and closes it at the end.
+func newClient(t *testing.T, c *net.TCPConn) *client {
+	t.Helper()
 	t.Cleanup(func() { _ = c.Close() })
 	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)

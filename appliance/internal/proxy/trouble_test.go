@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -315,6 +317,85 @@ func TestLocalShortageMovesNobody(t *testing.T) {
 	if got := dial(t, "127.0.2.1", "127.0.0.100:8080").server(); got != server {
 		t.Errorf("the client moved from %s to %s", server, got)
 	}
+}
+
+// TestPortShortageMovesNobody: with every source port towards a server in use its
+// clients must not leave it, and it has failed nobody.
+func TestPortShortageMovesNobody(t *testing.T) {
+	for name, o := range map[string]Options{
+		"source by route": {},
+		"source by name":  {Sources: []netip.Addr{netip.MustParseAddr("127.0.3.5")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			greetAll(t, 2, 8080)
+			r := newRig(t, o)
+			r.set(vip(lb.Ports(8080), 2))
+			server := dial(t, "127.0.2.1", "127.0.0.100:8080").server()
+			release := narrowPorts(t, 2)
+			// Clients name their ports, as the range is for them too.
+			from := netip.MustParseAddrPort("127.0.2.1:20000")
+			refused := 0
+			for range 3 {
+				from = netip.AddrPortFrom(from.Addr(), from.Port()+1)
+				name, err := reach(t, from, "127.0.0.100:8080")
+				switch {
+				case errors.Is(err, unix.ECONNRESET):
+					refused++
+				case err != nil || name != server:
+					t.Errorf("reached %q, %v; want %s", name, err, server)
+				}
+			}
+			if n := r.proxy.Counters().Refused; refused == 0 || n["no_port"] != uint64(refused) || n["connect_failed"] != 0 {
+				t.Errorf("%d were refused, counted %v", refused, n)
+			}
+			// Ports are shared between servers: those of the other one are all free.
+			name, err := reach(t, netip.MustParseAddrPort("127.0.2.2:20000"), "127.0.0.100:8080")
+			if err != nil || name == server {
+				t.Errorf("a new client reached %q, %v; want the other server", name, err)
+			}
+			release()
+			if got := dial(t, "127.0.2.1", "127.0.0.100:8080").server(); got != server {
+				t.Errorf("the client moved from %s to %s", server, got)
+			}
+		})
+	}
+}
+
+// narrowPorts leaves the kernel n ports to choose from until release is called.
+func narrowPorts(t *testing.T, n int) (release func()) {
+	t.Helper()
+	const path, first = "/proc/sys/net/ipv4/ip_local_port_range", 50_000
+	old, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(text []byte) {
+		if err := os.WriteFile(path, text, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(fmt.Appendf(nil, "%d %d", first, first+n-1))
+	release = sync.OnceFunc(func() { set(old) })
+	t.Cleanup(release)
+	return release
+}
+
+// reach connects from a client's address and port and returns the server's name. The
+// connection stays to the end of the test and is then reset: its port is free at once.
+func reach(t *testing.T, from netip.AddrPort, to string) (string, error) {
+	t.Helper()
+	d := net.Dialer{Timeout: patience, LocalAddr: net.TCPAddrFromAddrPort(from)}
+	conn, err := d.DialContext(t.Context(), "tcp", to)
+	if err != nil {
+		return "", err
+	}
+	c := newClient(t, conn.(*net.TCPConn))
+	if err := c.SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	name, err := c.r.ReadString('\n')
+	name, _, _ = strings.Cut(name, ":")
+	return name, err
 }
 
 // TestSetUnderLoad changes everything that can change while clients come and go. The
