@@ -37,6 +37,10 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if err == nil {
 		return exitOK
 	}
+	if !a.started {
+		a.json = asksJSON(args)
+		err = commandError(cmd, err)
+	}
 	a.complain(cmd, err)
 	return exitCode(err, a.started)
 }
@@ -62,6 +66,9 @@ Exit codes: 0 done; 1 refused or failed; 2 usage or a mistake in what was given;
 		Version:       buildinfo.Get().String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		RunE:          a.group,
+		// Ours are told in one line, as everywhere (commandError).
+		DisableSuggestions: true,
 		PersistentPreRun: func(*cobra.Command, []string) {
 			a.started = true
 		},

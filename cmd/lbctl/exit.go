@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -53,7 +55,7 @@ func problemCode(status int) int {
 // complain says what is wrong and what to do.
 func (a *app) complain(cmd *cobra.Command, err error) {
 	if a.json {
-		_ = encode(a.err, problemOf(err))
+		_ = encode(a.err, a.failure(cmd, err))
 		return
 	}
 	if located, ok := errors.AsType[*mistakes](err); ok {
@@ -65,6 +67,47 @@ func (a *app) complain(cmd *cobra.Command, err error) {
 	if hint := a.hint(cmd, err); hint != "" {
 		fmt.Fprintln(a.err, "lbctl: hint:", hint)
 	}
+}
+
+// asksJSON reports whether --json is among the arguments. It is for errors that come
+// before the flags have been read.
+func asksJSON(args []string) bool {
+	asked := false
+	for _, arg := range args {
+		value, is := strings.CutPrefix(arg, "--json=")
+		switch {
+		case arg == "--":
+			return asked
+		case arg == "--json":
+			asked = true
+		case is:
+			on, err := strconv.ParseBool(value)
+			asked = on || err != nil
+		}
+	}
+	return asked
+}
+
+// failure is an error in JSON: a problem of the appliance, or one of that shape whose
+// status is 0, as no appliance was asked.
+type failure struct {
+	api.Problem
+	Hint string   `json:"hint,omitempty"`
+	Done []string `json:"done,omitempty"` // what was done before it failed
+}
+
+func (a *app) failure(cmd *cobra.Command, err error) failure {
+	f := failure{Problem: problemOf(err), Hint: a.hint(cmd, err)}
+	if f.Title == "" {
+		f.Title = "Failed"
+		if exitCode(err, a.started) == exitUsage {
+			f.Title = "Usage"
+		}
+	}
+	if partly, ok := errors.AsType[*partlyDone](err); ok {
+		f.Done = partly.done
+	}
+	return f
 }
 
 func problemOf(err error) api.Problem {
@@ -81,7 +124,7 @@ func problemOf(err error) api.Problem {
 	case errors.As(err, &located):
 		return api.Problem{Title: "Mistakes", Detail: located.summary(), Errors: located.lines()}
 	}
-	return api.Problem{Title: "Error", Detail: err.Error()}
+	return api.Problem{Detail: err.Error()}
 }
 
 func (a *app) hint(cmd *cobra.Command, err error) string {

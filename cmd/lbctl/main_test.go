@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -56,7 +57,8 @@ func setup(env *testscript.Env) error {
 }
 
 // fake answers as a daemon would and writes what it was asked to the file
-// "requests". If the file "problem.json" exists, every change is refused with it.
+// "requests". If the file "problem.json" exists, every change is refused with it; if
+// "problem.for" does too, only those whose path contains the word in that file.
 type fake struct {
 	dir string
 	mu  sync.Mutex
@@ -95,12 +97,7 @@ func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<16))
 	f.note(fmt.Sprintf("%s %s %s\n", r.Method, r.RequestURI, body))
-	if problem, err := os.ReadFile(filepath.Join(f.dir, "problem.json")); err == nil && r.Method != http.MethodGet {
-		var p api.Problem
-		_ = json.Unmarshal(problem, &p)
-		w.Header().Set("Content-Type", api.ContentProblem)
-		w.WriteHeader(p.Status)
-		_, _ = w.Write(problem)
+	if f.refuses(w, r) {
 		return
 	}
 	switch r.Method + " " + r.URL.Path {
@@ -120,6 +117,23 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}
+}
+
+func (f *fake) refuses(w http.ResponseWriter, r *http.Request) bool {
+	problem, err := os.ReadFile(filepath.Join(f.dir, "problem.json"))
+	if err != nil || r.Method == http.MethodGet {
+		return false
+	}
+	word, err := os.ReadFile(filepath.Join(f.dir, "problem.for"))
+	if err == nil && !strings.Contains(r.URL.Path, strings.TrimSpace(string(word))) {
+		return false
+	}
+	var p api.Problem
+	_ = json.Unmarshal(problem, &p)
+	w.Header().Set("Content-Type", api.ContentProblem)
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(problem)
+	return true
 }
 
 func (f *fake) note(line string) {

@@ -13,30 +13,44 @@ func (a *app) haCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ha",
 		Short: "Show the pair, move the VIPs between its nodes",
-		Args:  subcommand,
-		RunE:  group,
+		Long: `ha shows this node's view of the pair: its own role, whether the peer is alive,
+whether the persistence table is in sync and how far it lags.`,
+		Example: `  lbctl ha
+  lbctl ha takeover && lbctl ha`,
+		Args: subcommand,
+		RunE: a.showPair,
 	}
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "status", Short: "Show this node's view of the pair", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				return a.with(func(c *api.Client) error {
-					s, err := c.Status(cmd.Context())
-					if err != nil {
-						return err
-					}
-					pair := "pair: none, this node stands alone\n"
-					if s.Role != "standalone" {
-						pair = pairText(s.Pair)
-					}
-					return a.print(s.Pair, head(s)+pair)
-				})
-			},
+			RunE: a.showPair,
 		},
 		a.pairCommand("takeover", "Make this node active", "this node takes the VIPs"),
 		a.pairCommand("release", "Hand the VIPs to the peer", "this node hands the VIPs to its peer"),
 	)
 	return cmd
+}
+
+// pairView is a node's view of the pair in JSON.
+type pairView struct {
+	Node string `json:"node"`
+	Seat string `json:"configured_role"`
+	Role string `json:"role"`
+	api.Pair
+}
+
+func (a *app) showPair(cmd *cobra.Command, _ []string) error {
+	return a.with(func(c *api.Client) error {
+		s, err := c.Status(cmd.Context())
+		if err != nil {
+			return err
+		}
+		pair := "pair: none, this node stands alone\n"
+		if s.Role != "standalone" {
+			pair = pairText(s.Pair)
+		}
+		return a.print(pairView{s.Node, s.Seat, s.Role, s.Pair}, head(s)+pair)
+	})
 }
 
 func (a *app) pairCommand(name, short, done string) *cobra.Command {

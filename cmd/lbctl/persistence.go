@@ -16,7 +16,7 @@ func (a *app) persistenceCommand() *cobra.Command {
 		Use:   "persistence",
 		Short: "List and clear what ties clients to real servers",
 		Args:  subcommand,
-		RunE:  group,
+		RunE:  a.group,
 	}
 	cmd.AddCommand(a.persistenceList(), a.persistenceClear())
 	return cmd

@@ -2,6 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,25 +73,94 @@ func (a *app) serverCommand(w words) *cobra.Command {
 	return cmd
 }
 
+// changed is the answer about real servers in JSON.
+type changed struct {
+	Done     string   `json:"done"`
+	State    string   `json:"state"`
+	Deadline string   `json:"deadline,omitempty"`
+	Servers  []string `json:"servers"`
+}
+
+// setServers changes all servers or, if one of the names cannot be right, none.
 func (a *app) setServers(cmd *cobra.Command, c *api.Client, names []string, want api.ServerState, done string) error {
+	if err := checkServers(cmd, c, names); err != nil {
+		return err
+	}
+	if want.Deadline != "" {
+		done += ", halts in " + want.Deadline
+	}
+	var did []string
+	for _, name := range names {
+		service, server, _ := strings.Cut(name, "/")
+		if err := c.SetServer(cmd.Context(), service, server, want); err != nil {
+			return &partlyDone{err, did}
+		}
+		did = append(did, name+" "+done)
+		if !a.json {
+			fmt.Fprintln(a.out, name, done)
+		}
+	}
+	if !a.json {
+		return nil
+	}
+	return encode(a.out, changed{strings.Join(did, "; "), want.State, want.Deadline, names})
+}
+
+// partlyDone is an error that came after some of the work had been done.
+type partlyDone struct {
+	error
+	done []string
+}
+
+// Unwrap returns what went wrong.
+func (e *partlyDone) Unwrap() error { return e.error }
+
+// checkServers reports every name that is not one of the node's servers.
+func checkServers(cmd *cobra.Command, c *api.Client, names []string) error {
 	for _, name := range names {
 		service, server, ok := strings.Cut(name, "/")
 		if !ok || service == "" || server == "" {
 			return inputError("\"" + name + "\" is not SERVICE/SERVER: write for example Harmonic_Traffic/HT1")
 		}
 	}
+	s, err := c.Status(cmd.Context())
+	if err != nil {
+		return err
+	}
+	var unknown []string
 	for _, name := range names {
-		service, server, _ := strings.Cut(name, "/")
-		if err := c.SetServer(cmd.Context(), service, server, want); err != nil {
-			return err
-		}
-		text := done
-		if want.Deadline != "" {
-			text += ", halts in " + want.Deadline
-		}
-		if err := a.done("%s %s", name, text); err != nil {
-			return err
+		if what := unknownServer(s, name); what != "" {
+			unknown = append(unknown, what)
 		}
 	}
-	return nil
+	return notFound(unknown, len(names))
+}
+
+// unknownServer says what of SERVICE/SERVER is not there, "" if it is.
+func unknownServer(s api.Status, name string) string {
+	service, server, _ := strings.Cut(name, "/")
+	at := slices.IndexFunc(s.Services, func(svc api.Service) bool { return svc.Name == service })
+	if at < 0 {
+		return fmt.Sprintf("there is no service %q%s", service, suggestion(service, serviceNames(s)))
+	}
+	servers := plainServerNames(api.Status{Services: s.Services[at : at+1]})
+	if slices.Contains(servers, server) {
+		return ""
+	}
+	return fmt.Sprintf("service %q has no server %q%s", service, server, suggestion(server, servers))
+}
+
+// notFound is the answer that the appliance itself would give, for all at once.
+func notFound(unknown []string, of int) error {
+	p := api.Problem{Title: http.StatusText(http.StatusNotFound), Status: http.StatusNotFound}
+	switch {
+	case len(unknown) == 0:
+		return nil
+	case of == 1:
+		p.Detail = unknown[0]
+	default:
+		p.Detail = "nothing was changed, because not all of these servers are there"
+		p.Errors = unknown
+	}
+	return &api.ProblemError{Problem: p}
 }

@@ -34,13 +34,13 @@ func (a *app) statusCommand() *cobra.Command {
 			}
 			return a.with(func(c *api.Client) error {
 				if watch {
-					return a.watch(cmd.Context(), c, interval)
+					return a.watch(cmd, c, interval)
 				}
 				return a.showStatus(cmd.Context(), c)
 			})
 		},
 	}
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again until Ctrl-C")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again until Ctrl-C; in JSON one document each time")
 	cmd.Flags().DurationVar(&interval, "interval", time.Second, "`time` between two pictures of --watch")
 	return cmd
 }
@@ -54,11 +54,12 @@ func (a *app) showStatus(ctx context.Context, c *api.Client) error {
 }
 
 // watch goes on while the daemon is away: that is when one watches.
-func (a *app) watch(ctx context.Context, c *api.Client, interval time.Duration) error {
+func (a *app) watch(cmd *cobra.Command, c *api.Client, interval time.Duration) error {
+	ctx := cmd.Context()
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		if a.color {
+		if a.color && !a.json {
 			_, _ = io.WriteString(a.out, "\x1b[H\x1b[2J") // home, clear
 		}
 		err := a.showStatus(ctx, c)
@@ -67,7 +68,7 @@ func (a *app) watch(ctx context.Context, c *api.Client, interval time.Duration) 
 		case ctx.Err() != nil:
 			return nil
 		case errors.As(err, &away):
-			fmt.Fprintln(a.err, "lbctl:", err)
+			a.complain(cmd, err)
 		case err != nil:
 			return err
 		}

@@ -12,19 +12,42 @@ import (
 	"github.com/vosbed/vosbed/internal/strictyaml"
 )
 
-// group is the RunE of a command that only has subcommands.
-func group(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+// group is the RunE of a command that only has subcommands: it teaches them.
+func (a *app) group(cmd *cobra.Command, _ []string) error {
+	if a.json {
+		return inputError("name a command: " + strings.Join(commandNames(cmd), ", "))
+	}
+	return cmd.Help()
+}
 
 // subcommand is the Args of such a command: it suggests what was probably meant.
 func subcommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	var names []string
-	for _, c := range cmd.Commands() {
-		names = append(names, c.Name())
+	return unknownCommand(cmd, args[0])
+}
+
+// commandError puts cobra's own error about an unknown command into our words.
+func commandError(cmd *cobra.Command, err error) error {
+	var word string
+	if _, no := fmt.Sscanf(err.Error(), "unknown command %q for", &word); no != nil || cmd.HasParent() {
+		return err
 	}
-	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), suggestion(args[0], names))
+	return unknownCommand(cmd, word)
+}
+
+func unknownCommand(cmd *cobra.Command, word string) error {
+	return fmt.Errorf("unknown command %q for %q%s", word, cmd.CommandPath(), suggestion(word, commandNames(cmd)))
+}
+
+func commandNames(cmd *cobra.Command) (names []string) {
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	return names
 }
 
 // flagError adds what was probably meant to an unknown flag.
@@ -45,6 +68,9 @@ func flagError(cmd *cobra.Command, err error) error {
 func suggestion(word string, names []string) string {
 	if near := strictyaml.Nearest(word, names); near != "" {
 		return fmt.Sprintf(": did you mean %q?", near)
+	}
+	if len(names) == 0 {
+		return ": there are none"
 	}
 	return ": there is " + strings.Join(names, ", ")
 }
