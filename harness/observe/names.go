@@ -35,4 +35,12 @@ const (
 	// requests were sent in it.
 	ValueHole = "hole_ms"
 	ValueSent = "sent"
+	// ValueReceived is how many requests were answered in the interval, ValueLate
+	// how late the worst of its sendings was (microseconds).
+	ValueReceived = "received"
+	ValueLate     = "late_us"
+	// ValueOpen is how many sessions of a load were open at the end of the interval.
+	ValueOpen = "open"
+	// EventStopped is the name of the event of a run that was stopped early.
+	EventStopped = "stopped"
 )

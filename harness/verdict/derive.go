@@ -47,8 +47,8 @@ func (h *facts) longestStall(name string, w window) (float64, int) {
 	return worst, at
 }
 
-// survival derives <stream>_survival{fault=...}: the share of a load's sessions
-// that did not die in the fault's window.
+// survival derives <stream>_survival{fault=...}: of a load's sessions that were up
+// when the fault came, the share that did not die in its window.
 func (h *facts) survival(m Metrics) {
 	for _, total := range h.sample {
 		stream, ok := strings.CutSuffix(total.v.Metric, observe.SuffixFlows)
@@ -56,15 +56,31 @@ func (h *facts) survival(m Metrics) {
 			continue // not a load of sessions that can die
 		}
 		for _, w := range h.faults {
+			alive := h.alive(total.name, w.from, total.v.Value)
+			if alive <= 0 {
+				continue
+			}
 			died := make(map[string]bool)
 			for _, s := range h.sample {
 				if s.v.Metric == stream+observe.SuffixDied && s.name == total.name && s.t >= w.from-slack && s.t <= w.to+settle && s.t < w.next {
 					died[s.v.Labels["flow"]] = true
 				}
 			}
-			m.at(stream+"_survival", w.labels()).add(1-float64(len(died))/total.v.Value, w.at)
+			m.at(stream+"_survival", w.labels()).add(1-min(float64(len(died))/alive, 1), w.at)
 		}
 	}
+}
+
+// alive is how many sessions of a load were open at a time, as it said last; all of
+// them when it says nothing.
+func (h *facts) alive(load string, at time.Duration, all float64) float64 {
+	alive := all
+	for _, s := range h.series {
+		if open, ok := s.v.Values[observe.ValueOpen]; ok && s.name == load && s.t <= at {
+			alive = open
+		}
+	}
+	return alive
 }
 
 // pairs derives <metric>_ratio from metrics that were measured in interleaved
@@ -139,7 +155,8 @@ func byNumber(a, b string) int {
 // ownership derives from what was seen on the segment, per fault that hit the
 // owner of a VIP: takeover_ms, the time until another node claimed the VIP or
 // carried its packets; stale_claims, how often the failed node claimed it after
-// that; stale_frames, how often it carried packets again.
+// that, its healing included, until the next fault; stale_frames, how often it
+// carried packets again.
 func (h *facts) ownership(m Metrics) {
 	for _, w := range h.faults {
 		if !h.owned(w) {
@@ -149,7 +166,7 @@ func (h *facts) ownership(m Metrics) {
 		count := map[string]int{"stale_claims": 0, observe.MetricStaleFrames: 0}
 		at := map[string]int{"stale_claims": w.at, observe.MetricStaleFrames: w.at}
 		for _, f := range h.frames {
-			if f.t < w.from || f.t > w.until() || f.v.Node == "" {
+			if f.t < w.from || f.t > w.next || f.v.Node == "" {
 				continue
 			}
 			name := "stale_claims"

@@ -20,16 +20,6 @@ const (
 	Inconclusive Verdict = "inconclusive"
 )
 
-// Bounds of the noise beyond which a measured limit cannot be judged.
-const (
-	// noiseShare of the limit is what the noise floor, and the lateness of the
-	// pacer, may take.
-	noiseShare = 0.2
-	// maxSteal is the share of CPU time in percent that may have been stolen in
-	// all but the worst twentieth of seconds.
-	maxSteal = 20
-)
-
 // Judged is the outcome of one expectation.
 type Judged struct {
 	Name    string  `json:"name"`
@@ -56,8 +46,12 @@ type Result struct {
 	DurationMS   int64     `json:"duration_ms"`
 	Expectations []Judged  `json:"expectations"`
 	// Broken says why the lab is not to be trusted, if so.
-	Broken  []string `json:"broken,omitempty"`
-	Metrics Metrics  `json:"metrics"`
+	Broken []string `json:"broken,omitempty"`
+	// FailedSteps names the steps that failed, inner ones first.
+	FailedSteps []string `json:"failed_steps,omitempty"`
+	Metrics     Metrics  `json:"metrics"`
+
+	stopped bool // early, by who ran it
 }
 
 // Judge holds the expectations against the history.
@@ -65,7 +59,7 @@ func Judge(expect []scenario.Expectation, history []observe.Record) Result {
 	metrics, facts := compute(history)
 	r := Result{Metrics: metrics, Expectations: make([]Judged, 0, len(expect))}
 	r.describe(history)
-	j := judge{metrics: r.Metrics, history: history, status: statuses(history), flaps: facts.flaps}
+	j := judge{metrics: r.Metrics, facts: facts, status: statuses(history), stopped: r.stopped}
 	for _, e := range expect {
 		r.Expectations = append(r.Expectations, j.one(e))
 	}
@@ -92,7 +86,13 @@ func (r *Result) describe(history []observe.Record) {
 				note.Text = "a record could not be written"
 			}
 			r.Broken = append(r.Broken, fmt.Sprintf("%s at %s: %s", rec.Name, clock(rec.T), note.Text))
-		case observe.KindStep, observe.KindFault, observe.KindHeal, observe.KindEvent, observe.KindStatus,
+		case observe.KindEvent:
+			r.stopped = r.stopped || rec.Name == observe.EventStopped
+		case observe.KindStep:
+			if span, err := observe.Decode[observe.Span](rec); err == nil && span.Err != "" {
+				r.FailedSteps = append(r.FailedSteps, rec.Name)
+			}
+		case observe.KindFault, observe.KindHeal, observe.KindStatus,
 			observe.KindGap, observe.KindSeries, observe.KindSample, observe.KindFrame:
 			if !readable(rec) {
 				r.Broken = append(r.Broken, fmt.Sprintf("record %d (%s) cannot be read", i+1, rec.Kind))
@@ -125,12 +125,13 @@ func readable(r observe.Record) bool {
 	return err == nil
 }
 
-// overall is the first of broken, fail, inconclusive, pass that occurs.
+// overall is broken when the lab was, or else the first of fail, broken,
+// inconclusive, pass that occurs.
 func (r *Result) overall() Verdict {
 	if len(r.Broken) > 0 {
 		return Broken
 	}
-	for _, v := range []Verdict{Broken, Fail, Inconclusive} {
+	for _, v := range []Verdict{Fail, Broken, Inconclusive} {
 		if slices.ContainsFunc(r.Expectations, func(j Judged) bool { return j.Verdict == v }) {
 			return v
 		}
@@ -141,9 +142,9 @@ func (r *Result) overall() Verdict {
 // judge is what expectations are held against.
 type judge struct {
 	metrics Metrics
-	history []observe.Record
+	facts   *facts
 	status  []state
-	flaps   []time.Duration // false downs that the machine caused
+	stopped bool
 }
 
 // one judges one expectation.
@@ -158,7 +159,17 @@ func (j *judge) one(e scenario.Expectation) Judged {
 		out = broken("the expectation names neither a metric nor eventually, always or never")
 	}
 	out.Name, out.About = e.Name, e.About
+	if j.stopped && (out.Verdict == Broken || out.Verdict == Fail && unfinished(e)) {
+		out.Verdict = Inconclusive
+		out.Evidence += "; the run was stopped early"
+	}
 	return out
+}
+
+// unfinished reports whether the rest of a run could have met what was not met in
+// its beginning.
+func unfinished(e scenario.Expectation) bool {
+	return e.Min != nil || e.Equals != nil || e.Eventually != ""
 }
 
 // broken is an outcome without anything to judge by.
@@ -185,9 +196,13 @@ func (j *judge) metric(e scenario.Expectation) Judged {
 	}
 	out := within(e, ref, s)
 	out.Limit, out.Metric, out.Max = limitText(e, s.Unit), e.Metric, e.Max
-	why := j.noisy(e)
-	if why == "" && e.Floor != "" && out.Verdict == Fail {
-		why = j.flapped(out.Records)
+	why := ""
+	switch out.Verdict {
+	case Pass:
+		why = j.noisy(e, s.Unit)
+	case Fail:
+		why = j.excuse(e, ref, s.Unit, &out)
+	case Broken, Inconclusive:
 	}
 	if why != "" {
 		out.Verdict = Inconclusive
@@ -232,73 +247,16 @@ func within(e scenario.Expectation, ref Ref, s Stats) Judged {
 		at = s.MinAt
 	}
 	out.Evidence = fmt.Sprintf("%s: n %d, min %s, median %s, p99 %s, max %s", e.Metric, s.N, number(s.Min), number(s.Median), number(s.P99), number(s.Max))
-	if at >= 0 {
-		out.Records = []int{at + 1}
-		out.Evidence += fmt.Sprintf("; decided by record %d", at+1)
-	}
+	out.decidedBy(at)
 	return out
 }
 
-// noisy says why a limit of time cannot be judged on this run, empty if it can.
-func (j *judge) noisy(e scenario.Expectation) string {
-	if e.Floor == "" || e.Max == nil {
-		return ""
+// decidedBy notes the record that decided, by its index; -1 = none.
+func (o *Judged) decidedBy(at int) {
+	if at >= 0 {
+		o.Records = []int{at + 1}
+		o.Evidence += fmt.Sprintf("; decided by record %d", at+1)
 	}
-	bound := *e.Max * noiseShare
-	floor, err := ParseRef(e.Floor)
-	if err != nil {
-		return err.Error()
-	}
-	if floor.Stat == "" {
-		floor.Stat = "p99"
-	}
-	f, ok := j.metrics.Find(floor)
-	if !ok {
-		return fmt.Sprintf("the noise floor %s was not measured", e.Floor)
-	}
-	if v, err := f.stat(floor.Stat); err != nil || v > bound {
-		return fmt.Sprintf("the noise floor %s is %s, above a fifth of the limit (%s)", e.Floor, number(v), number(bound))
-	}
-	return j.disturbed(bound)
-}
-
-// Reach of a false down: what is measured that long before and after it may be
-// its doing.
-const (
-	flapBefore = time.Second
-	flapAfter  = 5 * time.Second
-)
-
-// flapped says why a value that is not within its limit proves nothing, empty if
-// it does: the machine was so late that a health check took a server out shortly
-// before the record that decided.
-func (j *judge) flapped(records []int) string {
-	for _, n := range records {
-		t := j.history[n-1].T
-		for _, at := range j.flaps {
-			if t >= at-flapBefore && t <= at+flapAfter {
-				return fmt.Sprintf("at %s a health check took a server out that no fault had hit, when the machine's timers were more than %d ms late", clock(at), noisyTimer)
-			}
-		}
-	}
-	return ""
-}
-
-// disturbed checks the pacer and the CPU; bound is in milliseconds.
-func (j *judge) disturbed(bound float64) string {
-	late, ok := j.metrics.Find(Ref{Metric: observe.MetricPacerLate})
-	if ok && late.P99 > bound*1000 {
-		return fmt.Sprintf("the probe's sender was late by %s us (p99), above a fifth of the limit", number(late.P99))
-	}
-	steal, ok := j.metrics.Find(Ref{Metric: observe.MetricSteal})
-	if ok && steal.P95 > maxSteal {
-		return fmt.Sprintf("%s %% of CPU time was stolen (p95), above %d %%", number(steal.P95), maxSteal)
-	}
-	ratio, ok := j.metrics.Find(Ref{Metric: observe.MetricStealRatio})
-	if ok && ratio.P95*100 > maxSteal {
-		return fmt.Sprintf("%s %% of CPU time was stolen (p95), above %d %%", number(ratio.P95*100), maxSteal)
-	}
-	return ""
 }
 
 func observedText(low, high float64, unit string) string {

@@ -88,6 +88,19 @@ func (m Metrics) Find(r Ref) (Stats, bool) {
 	return merged.stats(), true
 }
 
+// points returns the values a reference means.
+func (m Metrics) points(r Ref) []point {
+	var out []point
+	if mt := m.all[r.Metric]; mt != nil {
+		for _, k := range slices.Sorted(maps.Keys(mt.series)) {
+			if d := mt.series[k]; matches(d.labels, r.Labels) {
+				out = append(out, d.points...)
+			}
+		}
+	}
+	return out
+}
+
 func matches(have, want map[string]string) bool {
 	for k, v := range want {
 		if have[k] != v {
@@ -145,8 +158,8 @@ func nestKey(k string, labels map[string]string) string {
 }
 
 // Compute aggregates the samples of a history and derives what needs the
-// faults: outages, stalls and survival per kind of fault, the noise floor,
-// persistence, ratios of pairs and ownership.
+// faults: outages, stalls and survival per kind of fault, what a planned switchover
+// lost, the noise floor, persistence, ratios of pairs and ownership.
 func Compute(history []observe.Record) Metrics {
 	m, _ := compute(history)
 	return m
@@ -160,6 +173,7 @@ func compute(history []observe.Record) (Metrics, *facts) {
 	h.noise(m)
 	h.stalls(m)
 	h.survival(m)
+	h.switches(m)
 	h.persistence(m)
 	h.falseDowns(m)
 	h.ownership(m)

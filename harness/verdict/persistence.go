@@ -95,14 +95,18 @@ func ratio(m Metrics, name string, labels map[string]string, t tally) {
 
 func excused(m Metrics, lives []*life) {
 	moves, by := 0, map[string]int{}
+	at := map[string]int{reasonFault: -1, reasonNotServing: -1}
 	for _, l := range lives {
 		moves += len(l.moves)
-		for _, reason := range l.excuses {
+		for i, reason := range l.excuses {
 			by[reason]++
+			at[reason] = l.moves[i].at
 		}
 	}
 	for _, reason := range []string{reasonFault, reasonNotServing} {
-		m.plain("persistence_excused", map[string]string{"reason": reason}, float64(by[reason]), moves)
+		labels := map[string]string{"reason": reason}
+		m.plain("persistence_excused", labels, float64(by[reason]), moves)
+		m.at("persistence_excused", labels).points[0].at = at[reason]
 	}
 }
 
@@ -132,10 +136,11 @@ func count(lives []*life, from, to time.Duration) tally {
 	return t
 }
 
-// excuse says why a client had to leave its server, "" when it had not.
+// excuse says why a client had to leave its server, "" when it had not: a fault hit
+// the server between its last answer and the first one of another.
 func (h *facts) excuse(mv move) string {
 	for _, w := range h.faults {
-		if w.fault.Server != 0 && w.fault.Server == mv.from && w.from-slack <= mv.t && mv.t <= w.to+settle {
+		if w.fault.Server != 0 && w.fault.Server == mv.from && w.from-slack <= mv.t && (mv.t <= w.to+settle || mv.last <= w.to) {
 			return reasonFault
 		}
 	}

@@ -45,6 +45,16 @@ func TestPersistence(t *testing.T) {
 			return s
 		}, 1, 3},
 		{"moved although its server stayed up", func() *story { s := failed(base()); cs(s, 3*time.Second, "c4", "tcp", 3); return s }, 0.75, 0},
+		{"its server failed, and it looked long after", func() *story {
+			s := failed(base()).add(4*time.Second, observe.KindHeal, "kill-ht1", observe.Fault{Kind: "kill", Target: "ht1", Server: 1})
+			s.sample(20*time.Second, observe.MetricClientServer, 2, "client", "c1", "service", "udp", observe.LabelLast, "1500")
+			return s
+		}, 1, 1},
+		{"its server failed, and it moved long after", func() *story {
+			s := failed(base()).add(4*time.Second, observe.KindHeal, "kill-ht1", observe.Fault{Kind: "kill", Target: "ht1", Server: 1})
+			s.sample(20*time.Second, observe.MetricClientServer, 2, "client", "c1", "service", "udp", observe.LabelLast, "19000")
+			return s
+		}, 0.75, 0},
 		{"excused once, not twice", func() *story {
 			s := failed(base())
 			cs(s, 3*time.Second, "c1", "udp", 2)
@@ -211,7 +221,8 @@ func TestFalseDowns(t *testing.T) {
 		{"none", calm(), 0, 0},
 		{"for no reason", calm().every(6*time.Second, 8*time.Second, "lb1", "active", down), 0, 1},
 		{"late timers", calm().sample(6100*ms, observe.MetricTimerLate, 120).every(6*time.Second, 8*time.Second, "lb1", "active", down), 1, 0},
-		{"late timers long ago", calm().sample(2*time.Second, observe.MetricTimerLate, 120).every(6*time.Second, 8*time.Second, "lb1", "active", down), 0, 1},
+		{"late timers long ago", calm().sample(2*time.Second, observe.MetricTimerLate, 120).every(6*time.Second, 15*time.Second, "lb1", "active", up()).
+			every(16*time.Second, 18*time.Second, "lb1", "active", down), 0, 1},
 		{"server hit", calm().add(5500*ms, observe.KindFault, "x", observe.Fault{Kind: "unhealthy", Target: "x", Server: 1}).
 			every(6*time.Second, 8*time.Second, "lb1", "active", down), 0, 0},
 		{"appliance hit", calm().fault(5500*ms, "cut", "lb1").every(6*time.Second, 8*time.Second, "lb1", "active", down), 0, 0},

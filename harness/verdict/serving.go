@@ -18,8 +18,8 @@ const (
 	// the several turns a check takes.
 	noisyTimer = 50
 	// noiseReach is how long before a server went down the lateness counts: a
-	// fall takes some checks.
-	noiseReach = 2 * time.Second
+	// fall takes some checks, each with its timeout.
+	noiseReach = 8 * time.Second
 )
 
 // Causes of a false down.
@@ -166,7 +166,7 @@ func (h *facts) learnFromFaults() {
 // falseDowns derives false_downs{cause=machine|unknown}: how often an active
 // appliance saw a server go down that no fault had hit, and that was not itself
 // hit. The cause is the machine when its timers were late by more than
-// noisyTimer in the two seconds before: then a health check may have failed for
+// noisyTimer in the seconds before: then a health check may have failed for
 // want of CPU time. Others accuse the product.
 func (h *facts) falseDowns(m Metrics) {
 	if len(h.spells) == 0 {

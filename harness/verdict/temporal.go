@@ -236,13 +236,13 @@ func brief(body map[string]any) string {
 // spans finds the windows of an expectation.
 func (j *judge) spans(e scenario.Expectation) []span {
 	var end time.Duration
-	for _, r := range j.history {
+	for _, r := range j.facts.history {
 		end = max(end, r.T)
 	}
 	starts := []span{{0, end, -1}}
 	if e.From != "" {
 		starts = starts[:0]
-		for i, r := range j.history {
+		for i, r := range j.facts.history {
 			if opens(r, e.From) {
 				starts = append(starts, span{r.T, end, i})
 			}
@@ -263,7 +263,7 @@ func (j *judge) spans(e scenario.Expectation) []span {
 // closing is the time of the first event of that name after from, or end.
 func (j *judge) closing(name string, from, end time.Duration) time.Duration {
 	at := end
-	for _, r := range j.history {
+	for _, r := range j.facts.history {
 		if r.T > from && r.T < at && closes(r, name) {
 			at = r.T
 		}

@@ -66,6 +66,11 @@ func (s *story) sample(at time.Duration, metric string, v float64, labels ...str
 	return s.add(at, observe.KindSample, "load", observe.Sample{Metric: metric, Value: v, Labels: m})
 }
 
+// timed is a sample in milliseconds.
+func (s *story) timed(at time.Duration, metric string, v float64) *story {
+	return s.add(at, observe.KindSample, "load", observe.Sample{Metric: metric, Value: v, Unit: "ms"})
+}
+
 func (s *story) status(at time.Duration, node, role, ht1 string) *story {
 	s.add(at, observe.KindStatus, node, map[string]any{
 		"node": node, "role": role, "problems": []string{},
@@ -115,9 +120,9 @@ func TestMetricExpectations(t *testing.T) {
 			verdict.Inconclusive, "401 ms",
 		},
 		{
-			"floor not measured", tell(t).sample(1, "x", 1),
+			"floor not measured", tell(t).timed(1, "x", 1),
 			scenario.Expectation{Metric: "x", Max: new(float64(1)), Floor: "noise_floor_ms.p99"},
-			verdict.Inconclusive, "1",
+			verdict.Inconclusive, "1 ms",
 		},
 		{
 			"no probe, no outage", tell(t).fault(1*time.Second, "kill", "a").heal(2*time.Second, "kill", "a"),
@@ -228,6 +233,10 @@ func TestCheckExpr(t *testing.T) {
 	}
 }
 
+func stopped(s *story) *story {
+	return s.add(2, observe.KindEvent, observe.EventStopped, observe.Note{Text: "stopped early"})
+}
+
 func TestOverall(t *testing.T) {
 	pass := scenario.Expectation{Name: "p", Metric: "x", Max: new(float64(1))}
 	fail := scenario.Expectation{Name: "f", Metric: "x", Max: new(float64(0))}
@@ -241,8 +250,13 @@ func TestOverall(t *testing.T) {
 	}{
 		{"pass", tell(t).sample(1, "x", 1), []scenario.Expectation{pass, pass}, verdict.Pass},
 		{"one fails", tell(t).sample(1, "x", 1), []scenario.Expectation{pass, noisy, fail}, verdict.Fail},
-		{"noise", tell(t).sample(1, "x", 1), []scenario.Expectation{pass, noisy}, verdict.Inconclusive},
-		{"broken beats fail", tell(t).sample(1, "x", 1), []scenario.Expectation{missing, fail}, verdict.Broken},
+		{"noise", tell(t).timed(1, "x", 1), []scenario.Expectation{pass, noisy}, verdict.Inconclusive},
+		{"nothing to judge one by", tell(t).sample(1, "x", 1), []scenario.Expectation{missing, pass}, verdict.Broken},
+		{"what fails is not hidden by what is missing", tell(t).sample(1, "x", 1), []scenario.Expectation{missing, fail}, verdict.Fail},
+		{"lab failed, and something else", tell(t).sample(1, "x", 1).add(2, observe.KindBroken, "lab", observe.Note{Text: "oops"}), []scenario.Expectation{fail}, verdict.Broken},
+		{"stopped before it was measured", stopped(tell(t).sample(1, "x", 1)), []scenario.Expectation{missing, pass}, verdict.Inconclusive},
+		{"stopped before it came true", stopped(tell(t).sample(1, "x", 1)), []scenario.Expectation{{Name: "m", Metric: "x", Min: new(float64(2))}}, verdict.Inconclusive},
+		{"stopped when it had failed for good", stopped(tell(t).sample(1, "x", 1)), []scenario.Expectation{missing, fail}, verdict.Fail},
 		{"lab failed", tell(t).sample(1, "x", 1).add(2, observe.KindBroken, "lab", observe.Note{Text: "oops"}), []scenario.Expectation{pass}, verdict.Broken},
 		{"unreadable record", tell(t).sample(1, "x", 1).add(2, observe.KindGap, "p", "text"), []scenario.Expectation{pass}, verdict.Broken},
 		{"nothing expected", tell(t), nil, verdict.Broken},
