@@ -56,7 +56,7 @@ type Options struct {
 // Engine runs checks. Make one with New.
 type Engine struct {
 	log     *slog.Logger
-	check   func(context.Context, plan.Probe) lb.Verdict
+	check   func(context.Context, plan.Probe) finding
 	slots   chan struct{}
 	wake    chan struct{}
 	changes chan struct{}
@@ -160,8 +160,10 @@ func poke(c chan struct{}) {
 	}
 }
 
-// Changes receives a value after a server went up or down, failed for another
-// reason, or Set changed something. It has capacity 1: look at everything.
+// Changes receives a value after a server went up or down, was checked for the first
+// time, began or ceased to fail, or Set changed something. That the reason of a failure
+// changed is in Snapshot alone: a server that says something else each time would set
+// everything in motion each time. It has capacity 1: look at everything.
 func (e *Engine) Changes() <-chan struct{} { return e.changes }
 
 // Up returns the state of every server that is checked.
@@ -250,12 +252,12 @@ func (e *Engine) follow(ctx context.Context, w *watch) {
 		case e.slots <- struct{}{}:
 		}
 		start := time.Now()
-		verdict := e.check(ctx, w.probe)
+		found := e.check(ctx, w.probe)
 		<-e.slots
 		if ctx.Err() != nil {
 			return // the verdict is of our leaving, not of the server
 		}
-		period := e.record(w, verdict)
+		period := e.record(w, found)
 		timer.Reset(max(0, time.Until(start.Add(jittered(period, w.probe.Check.Jitter)))))
 	}
 }
@@ -265,20 +267,24 @@ func jittered(d time.Duration, fraction float64) time.Duration {
 	return d + time.Duration((2*rand.Float64()-1)*fraction*float64(d))
 }
 
-// record takes a verdict and returns the period until the next check.
-func (e *Engine) record(w *watch, v lb.Verdict) time.Duration {
+// record takes what a check found and returns the period until the next one.
+func (e *Engine) record(w *watch, f finding) time.Duration {
 	e.mu.Lock()
 	c := w.probe.Check
 	before := w.health
-	if v.OK {
-		e.lastOK = v.At
+	if f.OK {
+		e.lastOK = f.At
 	}
-	flipped := (v.OK || !e.blind()) && w.state.observe(v.OK, c.Fall, c.Rise)
+	flipped := e.counts(f) && w.state.observe(f.OK, c.Fall, c.Rise)
 	if flipped {
 		w.health.Up, w.health.Since = w.state.up, time.Now()
 	}
-	w.health.Last = v
-	w.health.History = appendVerdict(before.History, v)
+	w.health.Last = f.Verdict
+	if f.short && before.Last.At.IsZero() {
+		w.health.Last.At = time.Time{} // nothing was learnt: the server is still not checked
+	}
+	w.health.History = appendVerdict(before.History, f.Verdict)
+	edge := flipped || f.OK != before.Last.OK || w.health.Last.At.IsZero() != before.Last.At.IsZero()
 	period := c.Interval
 	if w.state.changing() && c.Fast > 0 {
 		period = c.Fast
@@ -289,13 +295,17 @@ func (e *Engine) record(w *watch, v lb.Verdict) time.Duration {
 		return period
 	}
 	if flipped {
-		e.announce(w.probe, v)
+		e.announce(w.probe, f.Verdict)
 	}
-	if flipped || before.Last.Failed != v.Failed {
+	if edge {
 		poke(e.changes)
 	}
 	return period
 }
+
+// counts reports whether a finding says something about the server. It is called with
+// the lock held.
+func (e *Engine) counts(f finding) bool { return f.OK || !f.short && !e.blind() }
 
 // blind reports whether a failure says nothing about the server. It is called with
 // the lock held.

@@ -20,6 +20,7 @@ type script struct {
 	mu    sync.Mutex
 	fail  map[netip.Addr]string
 	delay time.Duration
+	short bool // it is this host that fails
 	at    []time.Duration
 	start time.Time
 	most  int
@@ -28,7 +29,7 @@ type script struct {
 
 func newScript() *script { return &script{fail: map[netip.Addr]string{}, start: time.Now()} }
 
-func (s *script) check(ctx context.Context, p plan.Probe) lb.Verdict {
+func (s *script) check(ctx context.Context, p plan.Probe) finding {
 	s.mu.Lock()
 	s.at = append(s.at, time.Since(s.start))
 	s.now++
@@ -43,13 +44,13 @@ func (s *script) check(ctx context.Context, p plan.Probe) lb.Verdict {
 	defer s.mu.Unlock()
 	s.now--
 	failed := s.fail[p.Target]
-	return lb.Verdict{At: time.Now(), OK: failed == "", Failed: failed}
+	return finding{lb.Verdict{At: time.Now(), OK: failed == "", Failed: failed}, s.short}
 }
 
 func (s *script) set(addr netip.Addr, failed string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fail[addr] = failed
+	s.fail[addr], s.short = failed, false
 }
 
 // times returns and forgets when checks came.
@@ -142,6 +143,45 @@ func TestTimeline(t *testing.T) {
 		want := []time.Duration{0, 5 * time.Second, 10 * time.Second, 11 * time.Second}
 		if diff := cmp.Diff(want, s.times()); diff != "" {
 			t.Fatalf("checks (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestReasonsAloneMoveNothing: only edges are told, whatever a server says.
+func TestReasonsAloneMoveNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		e := start(t, s, 0)
+		p := probeOf(1)
+		s.set(p.Target, "reason 0")
+		set(t, e, p)
+		synctest.Wait()
+		told := 0
+		look := func() {
+			<-time.After(5 * time.Second)
+			synctest.Wait()
+			if changed(e) {
+				told++
+			}
+		}
+		for i := range 10 {
+			look()
+			s.set(p.Target, fmt.Sprint("reason ", i+1))
+		}
+		if last := e.Snapshot()[p.ID].Last.Failed; told != 1 || last != "reason 9" {
+			t.Fatalf("told %d times, want once for the first verdict; last %q", told, last)
+		}
+		s.set(p.Target, "")
+		look() // up
+		s.set(p.Target, "reason 11")
+		look() // failing
+		look() // down
+		s.set(p.Target, "reason 12")
+		look()
+		look()
+		if told != 4 {
+			t.Fatalf("told %d times, want 4: first verdict, up, failing, down", told)
 		}
 	})
 }

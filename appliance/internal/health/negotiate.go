@@ -28,7 +28,7 @@ import (
 const (
 	maxBody    = 64 << 10
 	maxHeader  = 64 << 10
-	maxShown   = 256 // bytes of the body kept in a verdict
+	maxShown   = 256 // bytes kept in a verdict of each thing that the server said
 	maxInterim = 4   // 1xx answers before the real one
 )
 
@@ -115,7 +115,7 @@ func describeCertificate(cert *x509.Certificate, now time.Time) string {
 		word = "EXPIRED"
 	}
 	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
-	return fmt.Sprintf("certificate %q %s %s, SPKI sha256:%s", cert.Subject.String(), word,
+	return fmt.Sprintf("certificate %q %s %s, SPKI sha256:%s", clipped(cert.Subject.String()), word,
 		cert.NotAfter.UTC().Format(time.DateOnly), base64.StdEncoding.EncodeToString(sum[:]))
 }
 
@@ -185,7 +185,7 @@ func judge(response *http.Response, body []byte, c lb.HealthCheck) string {
 	got := fmt.Sprintf("got %d `%s`", response.StatusCode, shown(body))
 	if !slices.Contains(c.Statuses, response.StatusCode) {
 		if to := response.Header.Get("Location"); to != "" && response.StatusCode/100 == 3 {
-			got = fmt.Sprintf("got %d, a redirect to %s that is not followed", response.StatusCode, printable(to))
+			got = fmt.Sprintf("got %d, a redirect to %s that is not followed", response.StatusCode, clipped(to))
 		}
 		return got + ", wanted status " + words(c.Statuses)
 	}
@@ -214,11 +214,15 @@ func words(statuses []int) string {
 
 // shown is the beginning of a body, safe to print.
 func shown(body []byte) string {
-	trimmed := bytes.TrimRightFunc(body, unicode.IsSpace)
-	if len(trimmed) > maxShown {
-		return printable(string(trimmed[:maxShown])) + "…"
+	return clipped(string(bytes.TrimRightFunc(body, unicode.IsSpace)))
+}
+
+// clipped is the beginning of what a server said, safe to print.
+func clipped(s string) string {
+	if len(s) > maxShown {
+		return printable(s[:maxShown]) + "…"
 	}
-	return printable(string(trimmed))
+	return printable(s)
 }
 
 // printable replaces what a terminal or a page would act on.

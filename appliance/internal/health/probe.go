@@ -35,29 +35,36 @@ func newProber(o Options) prober {
 
 // Check makes one check of p at once, beside the schedule and without effect on any
 // state: for "try this check" in pages and tools. It ends within p.Check.Timeout.
-func (e *Engine) Check(ctx context.Context, p plan.Probe) lb.Verdict { return e.check(ctx, p) }
+func (e *Engine) Check(ctx context.Context, p plan.Probe) lb.Verdict { return e.check(ctx, p).Verdict }
+
+// finding is what a check found out.
+type finding struct {
+	lb.Verdict
+
+	short bool // failed for want of something of this host: it says nothing about the server
+}
 
 // check makes one check, directly and then, if wanted, through the VIP.
-func (p prober) check(ctx context.Context, probe plan.Probe) lb.Verdict {
+func (p prober) check(ctx context.Context, probe plan.Probe) finding {
 	if fixed, up := fixedState(probe.Check.Kind); fixed {
 		w := watch{probe: probe}
 		w.setFixed(up)
-		return w.health.Last
+		return finding{Verdict: w.health.Last}
 	}
 	ctx, cancel := context.WithTimeout(ctx, probe.Check.Timeout)
 	defer cancel()
-	verdict := p.attempt(ctx, probe.Target, probe.Check, func(ctx context.Context) (net.Conn, error) {
+	direct := p.attempt(ctx, probe.Target, probe.Check, func(ctx context.Context) (net.Conn, error) {
 		return p.dial(ctx, "tcp", netip.AddrPortFrom(probe.Target, probe.Port).String())
 	})
-	if !verdict.OK || !p.throughVIP(probe) {
-		return verdict
+	if !direct.OK || !p.throughVIP(probe) {
+		return direct
 	}
 	via, possible := p.viaVIP(ctx, probe)
 	if possible && (!via.OK || probe.Served) {
 		return via
 	}
-	verdict.ViaVIP = possible // and the direct answer says more than that the VIP is there
-	return verdict
+	direct.ViaVIP = possible // and the direct answer says more than that the VIP is there
+	return direct
 }
 
 func (p prober) throughVIP(probe plan.Probe) bool {
@@ -71,42 +78,42 @@ func (p prober) throughVIP(probe plan.Probe) bool {
 // whole check. Another one, such as 8443 of a service for media streams, need not be
 // open there: accepting and refusing prove alike that the server has the VIP. It is
 // not possible where the network does not allow it.
-func (p prober) viaVIP(ctx context.Context, probe plan.Probe) (verdict lb.Verdict, possible bool) {
+func (p prober) viaVIP(ctx context.Context, probe plan.Probe) (via finding, possible bool) {
 	check := probe.Check
 	if !probe.Served {
 		check.Kind = lb.CheckConnect
 	}
 	var dialed error
-	verdict = p.attempt(ctx, probe.VIP, check, func(ctx context.Context) (conn net.Conn, err error) {
+	via = p.attempt(ctx, probe.VIP, check, func(ctx context.Context) (conn net.Conn, err error) {
 		conn, dialed = p.dialVIA(ctx, probe.VIP, probe.Target, probe.Port)
 		return conn, dialed
 	})
-	verdict.ViaVIP = true
+	via.ViaVIP = true
 	switch {
 	case !probe.Served && errors.Is(dialed, syscall.ECONNREFUSED):
-		verdict.OK, verdict.Failed = true, ""
-	case !verdict.OK:
-		verdict.Failed = fmt.Sprintf("%s answers on its own address but not as the VIP %s (is the VIP on its loopback? guide 8.2): %s",
-			probe.Target, probe.VIP, verdict.Failed)
+		via.OK, via.Failed = true, ""
+	case !via.OK && !via.short:
+		via.Failed = fmt.Sprintf("%s answers on its own address but not as the VIP %s (is the VIP on its loopback? guide 8.2): %s",
+			probe.Target, probe.VIP, via.Failed)
 	}
-	return verdict, !errors.Is(dialed, errors.ErrUnsupported)
+	return via, !errors.Is(dialed, errors.ErrUnsupported)
 }
 
 // attempt makes one check of addr over the connection that dial opens.
-func (p prober) attempt(ctx context.Context, addr netip.Addr, c lb.HealthCheck, dial func(context.Context) (net.Conn, error)) lb.Verdict {
+func (p prober) attempt(ctx context.Context, addr netip.Addr, c lb.HealthCheck, dial func(context.Context) (net.Conn, error)) finding {
 	start := time.Now()
-	v := lb.Verdict{At: start, Target: c.Target(addr)}
+	v := finding{Verdict: lb.Verdict{At: start, Target: c.Target(addr)}}
 	var err error
 	if c.Kind == lb.CheckPing {
 		v.Sent = "ICMP echo"
 		err = p.ping(ctx, addr)
 		v.FirstByte = time.Since(start)
 	} else {
-		err = exchange(ctx, &v, addr, c, dial)
+		err = exchange(ctx, &v.Verdict, addr, c, dial)
 	}
 	v.Total = time.Since(start)
 	if err != nil {
-		v.Failed = explain(err, c.Timeout)
+		v.Failed, v.short = explain(err, c.Timeout), shortage(err) != ""
 	}
 	v.OK = v.Failed == ""
 	return v
@@ -145,13 +152,30 @@ func (e stageError) Error() string { return e.stage + ": " + e.err.Error() }
 
 func (e stageError) Unwrap() error { return e.err }
 
+// shortage names what of this host a check was in want of, "" = nothing.
+func shortage(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRNOTAVAIL): // connect(2): all ports of the range are in use
+		return "this node has no free port or no address towards the server"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "this node has no free descriptor"
+	case errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM):
+		return "this node is out of kernel memory"
+	}
+	return ""
+}
+
 // explain puts an error into words that are the same each time: no local port, no
-// address, so that a repeated failure reads as one.
+// address, so that a repeated failure reads as one. They are short, whatever the
+// server said.
 func explain(err error, timeout time.Duration) string {
 	stage := ""
 	if s, ok := errors.AsType[stageError](err); ok {
 		stage = " while " + s.stage
 		err = s.err
+	}
+	if short := shortage(err); short != "" {
+		return short + stage
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
@@ -170,5 +194,5 @@ func explain(err error, timeout time.Duration) string {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		err = op.Err
 	}
-	return err.Error() + stage
+	return clipped(err.Error()) + stage
 }

@@ -55,12 +55,18 @@ func addrPort(t *testing.T, a net.Addr) netip.AddrPort {
 // certificate makes a self-signed certificate that ends at the given time.
 func certificate(t *testing.T, until time.Time) tls.Certificate {
 	t.Helper()
+	return certificateOf(t, "vos1", until)
+}
+
+// certificateOf is one whose subject has that name.
+func certificateOf(t *testing.T, name string, until time.Time) tls.Certificate {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "vos1"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
 		NotBefore: until.Add(-24 * time.Hour), NotAfter: until,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
@@ -211,6 +217,31 @@ func TestExpiredCertificateIsRecordedNotRefused(t *testing.T) {
 	v := newProber(Options{}).check(t.Context(), guideProbe(addr))
 	if !v.OK || !strings.Contains(v.TLS, "EXPIRED 2024-02-03") {
 		t.Fatalf("got %+v", v)
+	}
+}
+
+// TestTalkativeServer: what a server says at length is kept in short.
+func TestTalkativeServer(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("a\x1b\"é", 12_000)
+	cert := certificateOf(t, long, time.Now().Add(time.Hour))
+	redirect := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "/"+strings.ReplaceAll(long, "\x1b", "")) // not allowed in a header
+		w.WriteHeader(http.StatusFound)
+	}
+	p := guideProbe(tlsServer(t, cert, redirect))
+	v := newProber(Options{}).check(t.Context(), p)
+	if v.Status != http.StatusFound || len(v.Failed) > maxFailed || len(v.TLS) > maxTLS {
+		t.Errorf("status %d, %d bytes of failure, %d of TLS", v.Status, len(v.Failed), len(v.TLS))
+	}
+	if want := "got 302, a redirect to /a"; !strings.HasPrefix(v.Failed, want) || !strings.HasSuffix(v.Failed, "… that is not followed, wanted status 200") {
+		t.Errorf("failed %q, want %s…", v.Failed, want)
+	}
+	if !strings.Contains(v.TLS, "CN=a") || !strings.Contains(v.TLS, "…") || !strings.Contains(v.TLS, "SPKI sha256:") {
+		t.Errorf("TLS %q", v.TLS)
+	}
+	if strings.ContainsRune(v.Failed+v.TLS, '\x1b') {
+		t.Errorf("not printable: %q, %q", v.Failed, v.TLS)
 	}
 }
 
