@@ -93,8 +93,14 @@ URLs) that the daemon would set up. It needs no daemon and changes nothing.`,
 			if err != nil {
 				return err
 			}
-			text := appliance.PlanText(cfg)
-			return a.print(map[string]string{"file": args[0], "revision": config.Revision(cfg), "plan": text}, text)
+			return a.print(planned{args[0], config.Revision(cfg), appliance.PlanJSON(cfg)}, appliance.PlanText(cfg))
 		},
 	}
+}
+
+// planned is the plan of a file in JSON.
+type planned struct {
+	File     string `json:"file"`
+	Revision string `json:"revision"`
+	appliance.PlanDocument
 }
