@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -66,14 +67,16 @@ func (l *Lab) StartWatch() (*watch.Watch, error) {
 		return nil, err
 	}
 	eyes := watch.Eyes{
-		Claims: map[int]bool{}, Carry: map[int]bool{}, VIPs: map[netip.Addr]bool{},
+		Claims: map[int]bool{}, Carry: map[int]net.HardwareAddr{}, VIPs: map[netip.Addr]bool{},
 		Owner: l.plan.Owner,
 		Emit:  func(f observe.Frame) { l.Record(observe.KindFrame, f.Node, "", f) },
 	}
 	for index, name := range ports {
 		node, _, _ := strings.Cut(name, ".")
 		eyes.Claims[index] = l.nodes[node].Kind == topo.KindRouter
-		eyes.Carry[index] = l.nodes[node].Kind == topo.KindSimVOS
+		if p := l.nodes[node].AtSwitch(name); p != nil && l.nodes[node].Kind == topo.KindSimVOS {
+			eyes.Carry[index] = p.MAC
+		}
 	}
 	for _, v := range l.plan.VIPs {
 		for _, a := range v.Addrs() {

@@ -73,6 +73,17 @@ func (m *Machine) PortOn(network string) *Port {
 	return nil
 }
 
+// AtSwitch returns the machine's port whose far end in the switch has that name, or
+// nil.
+func (m *Machine) AtSwitch(name string) *Port {
+	for _, p := range m.Ports {
+		if p.Switch == name {
+			return p
+		}
+	}
+	return nil
+}
+
 // Service returns the port by which the machine meets the others: the first on a
 // switch, or else the first; nil when it has none.
 func (m *Machine) Service() *Port {

@@ -47,10 +47,16 @@ func TestEveryMACNamesItsNode(t *testing.T) {
 			if got := p.Owner(port.MAC); got != m.Name {
 				t.Errorf("owner of %s is %q, want %s", port.MAC, got, m.Name)
 			}
+			if port.Switch != "" && m.AtSwitch(port.Switch) != port {
+				t.Errorf("%s: the switch's port %s is not found again", m.Name, port.Switch)
+			}
 			if seen[port.MAC.String()] || port.MAC[0]&3 != 2 {
 				t.Errorf("%s %s: %s is not a unique, locally administered unicast address", m.Name, port.Iface, port.MAC)
 			}
 			seen[port.MAC.String()] = true
+		}
+		if m.AtSwitch("nowhere") != nil {
+			t.Errorf("%s has a port nowhere", m.Name)
 		}
 	}
 }

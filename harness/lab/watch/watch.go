@@ -4,6 +4,7 @@
 package watch
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -24,10 +25,12 @@ const ProbePort = 60000
 // Eyes says what to look at. Ports are interface indexes in the switch.
 type Eyes struct {
 	Claims map[int]bool // ports whose outgoing broadcasts and multicasts are looked at
-	Carry  map[int]bool // ports whose outgoing probe packets show the carrier
-	VIPs   map[netip.Addr]bool
-	Owner  func(net.HardwareAddr) string // node of a MAC, "" = unknown
-	Emit   func(observe.Frame)
+	// Carry are the ports whose outgoing probe packets show the carrier, with the
+	// MAC of the node there: what the switch floods to it is for somebody else.
+	Carry map[int]net.HardwareAddr
+	VIPs  map[netip.Addr]bool
+	Owner func(net.HardwareAddr) string // node of a MAC, "" = unknown
+	Emit  func(observe.Frame)
 }
 
 // Watch is a running watcher.
@@ -147,7 +150,7 @@ func (w *Watch) frame(port int, b []byte) {
 		return
 	}
 	if dst, ok := probe(b); ok {
-		if w.eyes.Carry[port] && w.eyes.VIPs[dst] {
+		if mine := w.eyes.Carry[port]; mine != nil && bytes.Equal(mine, b[:6]) && w.eyes.VIPs[dst] {
 			w.carried(dst, net.HardwareAddr(b[6:12]))
 		}
 		return
