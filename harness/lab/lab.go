@@ -70,22 +70,6 @@ func (l *Lab) WorstGap(since time.Duration) (worst time.Duration, n int) {
 	return worst, n
 }
 
-// LostSince returns how many probe packets were lost in holes that ended after
-// since, of the flow that lost most.
-func (l *Lab) LostSince(since time.Duration) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	lost := map[int]int{}
-	worst := 0
-	for _, g := range l.gaps {
-		if g.To > since {
-			lost[g.Flow] += g.Lost
-			worst = max(worst, lost[g.Flow])
-		}
-	}
-	return worst
-}
-
 // Node is one machine of the lab.
 type Node struct {
 	*topo.Machine

@@ -6,11 +6,14 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gopacket/gopacket/pcapgo"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/vosbed/vosbed/harness/lab"
@@ -142,6 +145,48 @@ func TestAnnouncementsAreDroppedAndNothingElse(t *testing.T) {
 	listen(t, l.Node("HT1"), "192.168.94.115:7")
 	if !ask(t, l.Node("clients"), "10.94.4.1", "192.168.94.115:7", 2*time.Second) {
 		t.Error("ordinary ARP or UDP was dropped too")
+	}
+}
+
+func TestANodeForgetsWhoHasTheVIPs(t *testing.T) {
+	l := build(t, topo.HarmonicVOS())
+	h, err := netlink.NewHandleAt(netns.NsHandle(l.Node("HM1").NS().Fd()), unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	link, err := h.LinkByName("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []string{"192.168.94.110", "fd94::110", "192.168.94.116"} {
+		err := h.NeighSet(&netlink.Neigh{
+			LinkIndex: link.Attrs().Index, IP: net.ParseIP(a), State: netlink.NUD_REACHABLE,
+			HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 9},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // the second time there is nothing to forget
+		if err := l.Forget("HM1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	known, err := h.NeighList(link.Attrs().Index, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range known {
+		if k.IP.Equal(net.ParseIP("192.168.94.110")) || k.IP.Equal(net.ParseIP("fd94::110")) {
+			t.Errorf("still known: %s", k.IP)
+		}
+	}
+	if !slices.ContainsFunc(known, func(k netlink.Neigh) bool { return k.IP.Equal(net.ParseIP("192.168.94.116")) }) {
+		t.Errorf("forgot a server too: %v", known)
+	}
+	if err := l.Forget("nobody"); err == nil {
+		t.Error("a node that is not there forgets")
 	}
 }
 

@@ -38,6 +38,7 @@ func (st Step) kinds() []string {
 		{"sample", st.Sample != nil},
 		{"ledger", st.Ledger != nil},
 		{"arp", st.ARP != nil},
+		{"forget", st.Forget != ""},
 		{"carried", st.Carried != ""},
 		{"parallel", st.Parallel != nil},
 		{"play", st.Play != nil},
@@ -108,6 +109,8 @@ func (c *checker) step(at string, st Step) {
 		if st.ARP.Set != "solved" && st.ARP.Set != "unsolved" {
 			c.failf(at+".set", "arp is solved or unsolved, not %q", st.ARP.Set)
 		}
+	case "forget":
+		c.node(at, st.Forget)
 	case "play":
 		c.play(at, *st.Play)
 	case "parallel":

@@ -95,6 +95,7 @@ type Step struct {
 	Sample      *SampleStep       `yaml:"sample,omitempty"`
 	Ledger      *LedgerStep       `yaml:"ledger,omitempty"`
 	ARP         *ARPStep          `yaml:"arp,omitempty"`
+	Forget      string            `yaml:"forget,omitempty"`  // a node, the neighbours that have the VIPs
 	Carried     string            `yaml:"carried,omitempty"` // a metric: see package step
 	Parallel    []Step            `yaml:"parallel,omitempty"`
 	Play        *PlayStep         `yaml:"play,omitempty"`

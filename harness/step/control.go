@@ -52,6 +52,8 @@ func (r *Runner) admin(ctx context.Context, st scenario.Step, _ int) error {
 // one that it is from now on.
 func (r *Runner) markAdmin(name, state, id string) {
 	_, server, _ := strings.Cut(id, "/")
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.admins == nil {
 		r.admins = map[string]string{}
 	}
@@ -67,11 +69,7 @@ func (r *Runner) markAdmin(name, state, id string) {
 	}
 }
 
-// MetricSwitchLost is a Sample per planned switchover: the probe packets that one
-// flow lost, the worst of all flows.
-const MetricSwitchLost = "switch_lost"
-
-// Times of a planned switchover.
+// Times of a planned switchover: what it lost is known a little after it.
 const (
 	switchTime = 10 * time.Second
 	switchRest = time.Second
@@ -93,7 +91,6 @@ func (r *Runner) pair(ctx context.Context, st scenario.Step, _ int) error {
 		from, to = to, from
 	}
 	f := observe.Fault{Kind: command, Target: from}
-	begin := r.Lab.Now()
 	r.Lab.Record(observe.KindFault, from, command, f)
 	if err := rem.Pair(ctx, command); err != nil {
 		return err
@@ -106,9 +103,6 @@ func (r *Runner) pair(ctx context.Context, st scenario.Step, _ int) error {
 		return err
 	}
 	r.Lab.Record(observe.KindHeal, from, command, f)
-	r.Lab.Record(observe.KindSample, "", "", observe.Sample{
-		Metric: MetricSwitchLost, Labels: map[string]string{"fault": command}, Value: float64(r.Lab.LostSince(begin)),
-	})
 	return nil
 }
 
@@ -144,6 +138,11 @@ func (r *Runner) arp(ctx context.Context, st scenario.Step, _ int) error {
 	}
 	r.Lab.SetARP(st.ARP.Node, st.ARP.Set)
 	return r.Lab.StartNode(ctx, st.ARP.Node)
+}
+
+// forget makes a node ask anew who has the VIPs.
+func (r *Runner) forget(_ context.Context, st scenario.Step, _ int) error {
+	return r.Lab.Forget(st.Forget)
 }
 
 // killDaemon does the same to an appliance: kill -9 and start at once, within the

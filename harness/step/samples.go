@@ -51,18 +51,25 @@ func (r *Runner) sample(ctx context.Context, st scenario.Step, _ int) error {
 // the first of a metric only sets the beginning.
 func (r *Runner) record(node string, s observe.Sample, delta bool) {
 	if delta {
-		if r.last == nil {
-			r.last = map[string]float64{}
-		}
-		key := node + " " + s.Metric
-		before, known := r.last[key]
-		r.last[key] = s.Value
+		before, known := r.remember(node+" "+s.Metric, s.Value)
 		if !known {
 			return
 		}
 		s.Value -= before
 	}
 	r.Lab.Record(observe.KindSample, node, "", s)
+}
+
+// remember keeps a value and returns the one before.
+func (r *Runner) remember(key string, v float64) (before float64, known bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == nil {
+		r.last = map[string]float64{}
+	}
+	before, known = r.last[key]
+	r.last[key] = v
+	return before, known
 }
 
 // carried records the share of probe packets that reached real servers past the

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,10 +41,13 @@ type Runner struct {
 	Scenario *scenario.Scenario
 	Rand     *rand.Rand
 	Progress Progress
-	skip     map[string]int     // first client address of each load
-	last     map[string]float64 // values of sample steps with delta
-	admins   map[string]string  // faults of admin steps in force, by real server
-	plays    atomic.Int64       // players run so far
+	plays    atomic.Int64 // players run so far
+
+	// mu guards what follows and Rand: steps may run in parallel.
+	mu     sync.Mutex
+	skip   map[string]int     // first client address of each load
+	last   map[string]float64 // values of sample steps with delta
+	admins map[string]string  // faults of admin steps in force, by real server
 }
 
 // kind runs one step.
@@ -69,6 +73,7 @@ func kinds() map[string]kind {
 		"sample":      (*Runner).sample,
 		"ledger":      (*Runner).ledger,
 		"arp":         (*Runner).arp,
+		"forget":      (*Runner).forget,
 		"carried":     (*Runner).carried,
 		"parallel":    (*Runner).parallel,
 		"play":        (*Runner).play,
@@ -175,15 +180,6 @@ func (r *Runner) byRole(ctx context.Context, role string) (string, error) {
 
 // load returns a load's spec, ready to run.
 func (r *Runner) load(name string, labels map[string]string) (traffic.Spec, error) {
-	if r.skip == nil {
-		r.skip = map[string]int{}
-		next := map[string]int{}
-		for _, n := range slices.Sorted(maps.Keys(r.Scenario.Loads)) {
-			l := r.Scenario.Loads[n]
-			r.skip[n] = next[l.From]
-			next[l.From] += l.Clients
-		}
-	}
 	s := r.Scenario.Loads[name]
 	s.Name = name
 	s.Labels = maps.Clone(s.Labels)
@@ -193,7 +189,23 @@ func (r *Runner) load(name string, labels map[string]string) (traffic.Spec, erro
 		}
 		s.Labels[k] = v
 	}
-	return r.Lab.Prepare(s, r.skip[name])
+	return r.Lab.Prepare(s, r.clientsBefore(name))
+}
+
+// clientsBefore is how many client addresses of its node a load leaves to others.
+func (r *Runner) clientsBefore(load string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.skip == nil {
+		r.skip = map[string]int{}
+		next := map[string]int{}
+		for _, n := range slices.Sorted(maps.Keys(r.Scenario.Loads)) {
+			l := r.Scenario.Loads[n]
+			r.skip[n] = next[l.From]
+			next[l.From] += l.Clients
+		}
+	}
+	return r.skip[load]
 }
 
 // serverID is the marker id of a simulated server, 0 for other nodes.

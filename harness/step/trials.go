@@ -24,10 +24,7 @@ func (r *Runner) trials(ctx context.Context, st scenario.Step, depth int) error 
 }
 
 func (r *Runner) trial(ctx context.Context, t *scenario.Trials, n, depth int) error {
-	phase := time.Duration(0)
-	if t.Phase > 0 {
-		phase = time.Duration(r.Rand.Int64N(int64(t.Phase)))
-	}
+	phase := r.phase(t.Phase)
 	if err := sleep(ctx, t.Settle+phase); err != nil {
 		return err
 	}
@@ -38,6 +35,16 @@ func (r *Runner) trial(ctx context.Context, t *scenario.Trials, n, depth int) er
 	}
 	r.Progress.Note(r.Lab.Now(), fmt.Sprintf("%s trial %d of %d: %s", t.Name, n, t.Count, r.outcome(begin)))
 	return nil
+}
+
+// phase draws a time below limit.
+func (r *Runner) phase(limit time.Duration) time.Duration {
+	if limit <= 0 {
+		return 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Duration(r.Rand.Int64N(int64(limit)))
 }
 
 // outcome says what probes saw since begin, as far as it is known by now.

@@ -55,6 +55,8 @@ func words(st scenario.Step) string {
 		return "read " + st.Ledger.Metric + " from " + st.Ledger.Node
 	case "arp":
 		return fmt.Sprintf("ARP problem of %s: %s", st.ARP.Node, st.ARP.Set)
+	case "forget":
+		return st.Forget + " forgets who has the VIPs"
 	case "carried":
 		return "count who carried the probes: " + st.Carried
 	case "play":
