@@ -55,10 +55,10 @@ func Parse(name string, data []byte) (lb.Config, error) {
 	if doc == nil {
 		return lb.Config{}, decodeErr
 	}
-	r := newReader(doc, decodeErr)
-	if decodeErr == nil && !doc.Has("") {
-		r.fail("", "nothing is written here -- begin with node: and services:")
+	if !doc.Has("") {
+		return lb.Config{}, strictyaml.Errors{doc.Errorf("", "nothing is written here -- begin with node: and services:")}
 	}
+	r := newReader(doc, decodeErr)
 	cfg := lb.Config{Node: r.node(f.Node), Cluster: r.cluster(f.Cluster)}
 	for i, s := range f.Services {
 		cfg.Services = append(cfg.Services, r.service(s, r.item(fmt.Sprintf("services[%d]", i))))
