@@ -1,18 +1,15 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/internal/buildinfo"
 )
 
@@ -69,17 +66,15 @@ Exit codes: 0 done; 1 refused or failed; 2 usage or a mistake in what was given;
 		RunE:          a.group,
 		// Ours are told in one line, as everywhere (commandError).
 		DisableSuggestions: true,
-		PersistentPreRun: func(*cobra.Command, []string) {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			a.started = true
+			return a.checkConnection(cmd.Flags())
 		},
 	}
 	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	cmd.SetFlagErrorFunc(flagError)
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&a.socket, "socket", cmp.Or(os.Getenv("VOSBED_SOCKET"), "/run/vosbed/lbd.sock"), "unix `socket` of the daemon (VOSBED_SOCKET)")
-	flags.StringVar(&a.address, "address", os.Getenv("VOSBED_ADDRESS"), "`host:port` of a remote node's HTTPS API (VOSBED_ADDRESS)")
-	flags.StringVar(&a.tokenFile, "token-file", os.Getenv("VOSBED_TOKEN_FILE"), "`file` with the token for --address (VOSBED_TOKEN_FILE)")
-	flags.StringVar(&a.pin, "pin", os.Getenv("VOSBED_PIN"), "`pin` of the remote node's certificate, sha256//…; empty trusts the system's authorities (VOSBED_PIN)")
+	a.connectionFlags(flags)
 	flags.BoolVar(&a.json, "json", false, "answer in JSON, errors too")
 	cmd.AddCommand(
 		a.checkCommand(), a.planCommand(), a.statusCommand(),
@@ -87,35 +82,10 @@ Exit codes: 0 done; 1 refused or failed; 2 usage or a mistake in what was given;
 		a.persistenceCommand(), a.haCommand(), a.reloadCommand(), a.configCommand(),
 		a.metricsCommand(), a.passwdCommand(), a.versionCommand(),
 	)
+	cmd.SetHelpCommand(helpCommand())
+	cmd.InitDefaultCompletionCmd()
+	a.guardCompletion(cmd)
 	return cmd
-}
-
-// with calls fn with a client of the chosen node.
-func (a *app) with(fn func(*api.Client) error) error {
-	c, err := a.client()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	return fn(c)
-}
-
-func (a *app) client() (*api.Client, error) {
-	if a.address == "" {
-		return api.NewUnix(a.socket), nil
-	}
-	if a.tokenFile == "" {
-		return nil, inputError("--address needs --token-file: a file with the token that \"lbctl passwd\" printed on that node")
-	}
-	token, err := os.ReadFile(a.tokenFile)
-	if err != nil {
-		return nil, inputError("read the token: " + err.Error())
-	}
-	c, err := api.NewHTTPS(a.address, strings.TrimSpace(string(token)), a.pin)
-	if err != nil {
-		return nil, inputError(err.Error())
-	}
-	return c, nil
 }
 
 // print writes v as JSON, or else the text.

@@ -145,8 +145,15 @@ func (a *app) hint(cmd *cobra.Command, err error) string {
 		return "the socket belongs to root: use sudo"
 	case errors.Is(err, os.ErrNotExist):
 		return "is lbd running? Start it with \"lbd run --config FILE\", or name its socket with --socket"
+	case errors.Is(err, syscall.ECONNREFUSED) && !isSocket(a.socket):
+		return "that is not a socket: name the daemon's with --socket"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "lbd has died and left its socket behind: start it again"
 	}
 	return "lbd is there but does not answer: see its log"
+}
+
+func isSocket(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().Type() == os.ModeSocket
 }

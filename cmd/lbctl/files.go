@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -40,8 +41,26 @@ func (m *mistakes) lines() []string {
 	return out
 }
 
+// readFile reads a file that has at most that many bytes. It never reads much more,
+// however big the file or endless the device is.
+func readFile(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > most {
+		return nil, fmt.Errorf("%s has more than %d bytes: is it the right file?", path, most)
+	}
+	return data, nil
+}
+
 func load(path string) (lb.Config, error) {
-	data, err := os.ReadFile(path)
+	data, err := readFile(path, strictyaml.MaxBytes)
 	if err != nil {
 		return lb.Config{}, inputError("read the configuration: " + err.Error())
 	}

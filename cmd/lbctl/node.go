@@ -22,7 +22,7 @@ whether the persistence table is in sync and how far it lags.`,
 	}
 	cmd.AddCommand(
 		&cobra.Command{
-			Use: "status", Short: "Show this node's view of the pair", Args: cobra.NoArgs,
+			Use: "status", Short: "Show this node's view of the pair", Args: noArgs,
 			RunE: a.showPair,
 		},
 		a.pairCommand("takeover", "Make this node active", "this node takes the VIPs"),
@@ -55,7 +55,7 @@ func (a *app) showPair(cmd *cobra.Command, _ []string) error {
 
 func (a *app) pairCommand(name, short, done string) *cobra.Command {
 	return &cobra.Command{
-		Use: name, Short: short, Example: "  lbctl ha " + name + " && lbctl ha status", Args: cobra.NoArgs,
+		Use: name, Short: short, Example: "  lbctl ha " + name + " && lbctl ha status", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(func(c *api.Client) error {
 				if err := c.PairCommand(cmd.Context(), name); err != nil {
@@ -73,7 +73,7 @@ func (a *app) reloadCommand() *cobra.Command {
 		Short: "Make the daemon read its configuration file again",
 		Long: `reload applies the configuration file without dropping a connection that it does
 not concern. A file with mistakes changes nothing.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(func(c *api.Client) error {
 				if err := c.Reload(cmd.Context()); err != nil {
@@ -87,7 +87,7 @@ not concern. A file with mistakes changes nothing.`,
 
 func (a *app) configCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "config", Short: "Print the running configuration", Args: cobra.NoArgs,
+		Use: "config", Short: "Print the running configuration", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(func(c *api.Client) error {
 				yaml, revision, err := c.Config(cmd.Context())
@@ -102,7 +102,7 @@ func (a *app) configCommand() *cobra.Command {
 
 func (a *app) metricsCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "metrics", Short: "Print the node's metrics as Prometheus reads them", Args: cobra.NoArgs,
+		Use: "metrics", Short: "Print the node's metrics as Prometheus reads them", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(func(c *api.Client) error {
 				text, err := c.Metrics(cmd.Context())
@@ -124,7 +124,7 @@ node keeps only a hash, so the token is shown this one time, alone on standard
 output; the certificate's pin for --pin follows on standard error. It works on the
 node itself only.`,
 		Example: "  lbctl passwd > lb1.token",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(func(c *api.Client) error {
 				t, err := c.NewToken(cmd.Context())
@@ -142,7 +142,7 @@ node itself only.`,
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print which build this is", Args: cobra.NoArgs,
+		Use: "version", Short: "Print which build this is", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			info := buildinfo.Get()
 			return a.print(info, "lbctl "+info.String()+"\n")

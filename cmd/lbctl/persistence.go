@@ -38,7 +38,7 @@ func (a *app) persistenceList() *cobra.Command {
 		Short: "List persistence entries",
 		Example: `  lbctl persistence list
   lbctl persistence list --client 192.168.94.201`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(func(c *api.Client) error {
 				entries, err := c.Persistence(cmd.Context(), f)
@@ -95,7 +95,7 @@ anew with their next connection. To remove every entry, say --all.`,
 		Example: `  lbctl persistence clear --client 192.168.94.201
   lbctl persistence clear --service Harmonic_Traffic --server HT1
   lbctl persistence clear --all`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if all == (f != api.Filter{}) {
 				return inputError("say which entries: --service, --client, --server, or else --all")

@@ -27,10 +27,13 @@ func (a *app) statusCommand() *cobra.Command {
 		Example: `  lbctl status
   lbctl status --watch --interval 500ms
   lbctl status --json | jq '.services[].servers[] | select(.up | not)'`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if interval < 100*time.Millisecond {
+			switch {
+			case interval < 100*time.Millisecond:
 				return inputError("--interval must be at least 100ms")
+			case cmd.Flags().Changed("interval") && !watch:
+				return inputError("--interval belongs to --watch: add it, or remove --interval")
 			}
 			return a.with(func(c *api.Client) error {
 				if watch {

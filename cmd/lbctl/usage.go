@@ -50,9 +50,70 @@ func commandNames(cmd *cobra.Command) (names []string) {
 	return names
 }
 
-// flagError adds what was probably meant to an unknown flag.
+// noArgs is the Args of commands that take none.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%q takes no arguments, but there is %q", cmd.CommandPath(), args[0])
+}
+
+// helpCommand is cobra's, but an unknown command is a mistake.
+func helpCommand() *cobra.Command {
+	find := func(cmd *cobra.Command, args []string) (*cobra.Command, error) {
+		at := cmd.Root()
+		for _, word := range args {
+			next, _, err := at.Find([]string{word})
+			if err != nil || next == at {
+				return nil, unknownCommand(at, word)
+			}
+			at = next
+		}
+		return at, nil
+	}
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Show the help of a command",
+		Example: "  lbctl help ha takeover",
+		Args: func(cmd *cobra.Command, args []string) error {
+			_, err := find(cmd, args)
+			return err
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			of, err := find(cmd, args)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return commandNames(of), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			of, err := find(cmd, args)
+			if err != nil {
+				return err
+			}
+			return of.Help()
+		},
+	}
+}
+
+// guardCompletion makes an unknown shell a mistake.
+func (a *app) guardCompletion(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			cmd.Args, cmd.RunE = subcommand, a.group
+		}
+	}
+}
+
+// flagError adds what was probably meant to a flag that cannot be understood.
 func flagError(cmd *cobra.Command, err error) error {
+	if strings.Contains(err.Error(), " flag: time: ") {
+		return fmt.Errorf("%w: write for example 500ms, 5s or 2m", err)
+	}
 	_, word, ok := strings.Cut(err.Error(), "unknown flag: --")
+	if !ok { // a long flag with one dash: "unknown shorthand flag: 'j' in -json"
+		_, word, ok = strings.Cut(err.Error(), " in -")
+	}
 	if !ok {
 		return err
 	}
@@ -77,7 +138,7 @@ func suggestion(word string, names []string) string {
 
 // oneFile is the Args of commands that read a configuration file.
 func oneFile(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
+	if len(args) != 1 || args[0] == "" {
 		return fmt.Errorf("give one configuration file, for example %q", cmd.CommandPath()+" /etc/vosbed/config.yaml")
 	}
 	return nil
