@@ -39,6 +39,7 @@ func askers() map[string]asker {
 		"rtsp":     askRTSP,
 		"rtmp":     askRTMP,
 		"ts":       askTS,
+		"ts-udp":   askTSUDP,
 		"bulk":     askBulk,
 	}
 }
@@ -228,6 +229,11 @@ func askBulk(ctx context.Context, q question) (uint16, error) {
 // askTS reads MPEG-TS over TCP until it knows the server.
 func askTS(ctx context.Context, q question) (uint16, error) {
 	return firstMarker(ctx, func(ctx context.Context, w *watcher) error { return playTS(ctx, w, q) })
+}
+
+// askTSUDP does the same over UDP.
+func askTSUDP(ctx context.Context, q question) (uint16, error) {
+	return firstMarker(ctx, func(ctx context.Context, w *watcher) error { return playTSUDP(ctx, w, q) })
 }
 
 // askRTMP plays over RTMP until it knows the server.

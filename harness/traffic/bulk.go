@@ -46,7 +46,7 @@ func runBulk(ctx context.Context, a *agent) error {
 	defer cancel()
 	var flows, watch sync.WaitGroup
 	watch.Go(func() { b.meter(ctx) })
-	for i := range a.flows(1) {
+	for i := range a.flows() {
 		flows.Go(func() {
 			if err := b.transfer(ctx, b.source(i)); err != nil && ctx.Err() == nil {
 				b.fails.Add(1)

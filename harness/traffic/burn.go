@@ -2,7 +2,6 @@ package traffic
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -15,7 +14,7 @@ const burnTurn = 1 << 16
 func runBurn(ctx context.Context, a *agent) error {
 	var turns atomic.Int64
 	var wg sync.WaitGroup
-	for i := range a.flows(runtime.NumCPU()) {
+	for i := range a.flows() {
 		wg.Go(func() {
 			x := uint64(i + 1)
 			for ctx.Err() == nil && x != 0 { // it never is: the compiler does not know

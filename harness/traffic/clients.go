@@ -35,6 +35,7 @@ func runClients(ctx context.Context, a *agent) error {
 type job struct {
 	client  string
 	service service
+	due     int64 // intended time of its beginning
 }
 
 // crowd is many clients.
@@ -42,7 +43,7 @@ type crowd struct {
 	*agent
 	services []service
 	work     chan job
-	late     atomic.Int64 // attempts dropped because all workers were busy
+	dropped  atomic.Int64 // attempts for which no worker was free
 
 	mu    sync.Mutex
 	at    map[string]*place // by client
@@ -63,7 +64,7 @@ func (c *crowd) run(ctx context.Context) error {
 		clients = []string{""}
 	}
 	jobs := len(clients) * len(c.services)
-	p := pacer{start: monotonic(), rate: min(c.rate(1)*float64(jobs), MaxRate)}
+	p := pacer{start: monotonic(), rate: c.rate()}
 	if c.Count > 0 {
 		p.count = c.Count * jobs
 	}
@@ -71,17 +72,12 @@ func (c *crowd) run(ctx context.Context) error {
 	for range workers {
 		wg.Go(func() { c.serve(ctx) })
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		p.run(ctx, func(n int, _ int64) {
-			// Neighbouring ticks are different clients, so that one client's
-			// attempts do not come in a burst.
-			k := n % jobs
-			c.offer(job{clients[k%len(clients)], c.services[k/len(clients)]})
-		})
-	}()
-	<-done
+	c.pace(ctx, p, func(n int, due int64) {
+		// Neighbouring ticks are different clients, so that one client's attempts
+		// do not come in a burst.
+		k := n % jobs
+		c.offer(job{clients[k%len(clients)], c.services[k/len(clients)], due})
+	})
 	close(c.work)
 	wg.Wait()
 	c.finish(len(clients))
@@ -94,7 +90,7 @@ func (c *crowd) offer(j job) {
 	select {
 	case c.work <- j:
 	default:
-		c.late.Add(1)
+		c.dropped.Add(1)
 	}
 }
 
@@ -103,6 +99,7 @@ func (c *crowd) serve(ctx context.Context) {
 		if ctx.Err() != nil {
 			continue
 		}
+		c.late.note(j.due)
 		began := c.now()
 		id, err := c.ask(ctx, j.service, j.client)
 		switch {
@@ -159,7 +156,7 @@ func (c *crowd) finish(clients int) {
 	c.sample("client_count", float64(clients), "", nil)
 	c.sample("client_answers", t["answered"], "", nil)
 	c.sample("client_failures", t["failed"], "", nil)
-	c.sample("client_skipped", float64(c.late.Load()), "", nil)
+	c.sample("client_skipped", float64(c.dropped.Load()), "", nil)
 	if all := t["answered"] + t["failed"]; all > 0 {
 		c.sample("client_success", t["answered"]/all, "", nil)
 	}
@@ -200,7 +197,7 @@ func (a *agent) together(ctx context.Context, client string, services []service)
 		id  uint16
 		err error
 	}
-	n := a.flows(8)
+	n := a.flows()
 	answers := make(chan answer, n)
 	gate := make(chan struct{})
 	for i := range n {

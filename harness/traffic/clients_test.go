@@ -34,7 +34,7 @@ func TestClientServerIsEmittedAtChanges(t *testing.T) {
 		{"c1", tcp, 0, 8}, // does not say who it is
 		{"c1", tcp, 115, 9},
 	} {
-		c.answered(job{s.client, s.service}, s.server, time.Duration(s.began)*time.Second)
+		c.answered(job{client: s.client, service: s.service}, s.server, time.Duration(s.began)*time.Second)
 	}
 	close(out)
 	type seen struct {

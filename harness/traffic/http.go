@@ -76,7 +76,7 @@ type httpLoad struct {
 }
 
 // runHTTP makes requests for Path (default /admin/status). With Rate it is an
-// open loop over all flows, else a closed loop of Flows connections, whose main
+// open loop over all flows, one per client address unless Flows is written, else a closed loop of Flows connections, whose main
 // result is rps, or cps with Fresh. Metrics: http_ok, http_errors, http_success,
 // http_latency_us{q=...}, http_stall_ms per time without any success.
 func runHTTP(ctx context.Context, a *agent) error {
@@ -95,7 +95,7 @@ func runHTTP(ctx context.Context, a *agent) error {
 		})
 	})
 	if a.Rate > 0 {
-		h.gap = max(h.gap, time.Duration(3*float64(time.Second)/(a.Rate*float64(a.flows(1)))))
+		h.gap = max(h.gap, 3*a.period()/time.Duration(a.flows()))
 		h.open(ctx)
 	} else {
 		h.closed(ctx)
@@ -110,27 +110,25 @@ func runHTTP(ctx context.Context, a *agent) error {
 // open is the open loop: requests start by plan, whatever became of those
 // before, on at most workers connections at a time.
 func (h *httpLoad) open(ctx context.Context) {
-	flows := h.flows(1)
-	clients := make([]*http.Client, flows)
+	clients := make([]*http.Client, h.flows())
 	for i := range clients {
 		clients[i] = newHTTPClient(dialer{h.source(i)}, h.Fresh)
 		defer clients[i].CloseIdleConnections()
 	}
 	slots := make(chan struct{}, workers)
 	var wg sync.WaitGroup
-	p := pacer{start: monotonic(), rate: h.Rate * float64(flows), count: h.Count}
-	wg.Go(func() {
-		p.run(ctx, func(n int, due int64) {
-			select {
-			case slots <- struct{}{}:
-			default:
-				h.note(fmt.Errorf("%d requests are already under way", workers), due)
-				return
-			}
-			wg.Go(func() {
-				defer func() { <-slots }()
-				h.request(ctx, clients[n%flows], due)
-			})
+	p := pacer{start: monotonic(), rate: h.rate() * float64(len(clients)), count: h.Count}
+	h.pace(ctx, p, func(n int, due int64) {
+		select {
+		case slots <- struct{}{}:
+		default:
+			h.note(fmt.Errorf("%d requests are already under way", workers), due)
+			return
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			h.late.note(due)
+			h.request(ctx, clients[n%len(clients)], due)
 		})
 	})
 	wg.Wait()
@@ -138,9 +136,8 @@ func (h *httpLoad) open(ctx context.Context) {
 
 // closed is the closed loop: each connection asks again once it is answered.
 func (h *httpLoad) closed(ctx context.Context) {
-	flows := h.flows(32)
 	var wg sync.WaitGroup
-	for i := range flows {
+	for i := range h.flows() {
 		wg.Go(func() {
 			c := newHTTPClient(dialer{h.source(i)}, h.Fresh)
 			defer c.CloseIdleConnections()
@@ -218,7 +215,7 @@ func (h *httpLoad) finish(end time.Duration) {
 	}
 	h.sample("http_ok", h.done, "", nil)
 	h.sample("http_errors", float64(errors), "", nil)
-	h.sample("http"+observe.SuffixFlows, float64(h.flows(1)), "", nil)
+	h.sample("http"+observe.SuffixFlows, float64(h.flows()), "", nil)
 	if all := h.done + float64(errors); all > 0 {
 		h.sample("http_success", h.done/all, "", nil)
 	}

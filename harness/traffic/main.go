@@ -37,25 +37,26 @@ type KindInfo struct {
 	// About says what the load does and which metrics it emits.
 	About string
 	run   run
+	size  sizer
 }
 
 // Kinds is the table of loads, by Spec.Kind.
 func Kinds() map[string]KindInfo {
 	return map[string]KindInfo{
-		"udp-probe":   {"open-loop UDP probe: gaps, loss, latency from the intended time", runProbe},
-		"clients":     {"many client addresses use Services in turn and note which server answers", runClients},
-		"udp-clients": {"clients over UDP probe frames only", runClients},
-		"tcp-clients": {"clients over TCP probe frames only", runClients},
-		"parallel":    {"simultaneous first connections of new clients: parallel_split", runParallel},
-		"tcp-stream":  {"long-lived TCP connections with probe frames: tcp_survival, tcp_stall_ms", runStream},
-		"web":         {"HTTP(S) requests over connections that stay open: web_survival, web_stall_ms, server identity", runWeb},
-		"burn":        {"busy loops, one per processor; sends nothing", runBurn},
-		"http":        {"HTTP(S) requests, open loop with rate, else closed loop: rps or cps, latency, errors", runHTTP},
-		"bulk":        {"throughput over TCP or HTTP(S): goodput in Mbit/s", runBulk},
-		"rtsp":        {"RTSP play or, with publish, RECORD over udp or tcp: continuity and server identity", runRTSP},
-		"rtmp":        {"RTMP play or, with publish, publish: stalls, survival, server identity", runRTMP},
-		"ts":          {"MPEG-TS over TCP: continuity counters, server identity", runTS},
-		"verify":      {"up to three attempts at each of Services: reachable{service=...} 1 or 0", runVerify},
+		"udp-probe":   {"open-loop UDP probe: gaps, loss, latency from the intended time", runProbe, perSource(1000)},
+		"clients":     {"many client addresses use Services in turn and note which server answers", runClients, crowded},
+		"udp-clients": {"clients over UDP probe frames only", runClients, crowded},
+		"tcp-clients": {"clients over TCP probe frames only", runClients, crowded},
+		"parallel":    {"simultaneous first connections of new clients: parallel_split", runParallel, fixed(8)},
+		"tcp-stream":  {"long-lived TCP connections with probe frames: tcp_survival, tcp_stall_ms", runStream, perSource(50)},
+		"web":         {"HTTP(S) requests over connections that stay open: web_survival, web_stall_ms, server identity", runWeb, perSource(10)},
+		"burn":        {"busy loops, one per processor; sends nothing", runBurn, cores},
+		"http":        {"HTTP(S) requests, open loop with rate, else closed loop: rps or cps, latency, errors", runHTTP, requests},
+		"bulk":        {"throughput over TCP or HTTP(S): goodput in Mbit/s", runBulk, fixed(1)},
+		"rtsp":        {"RTSP play or, with publish, RECORD over udp or tcp: continuity and server identity", runRTSP, media},
+		"rtmp":        {"RTMP play or, with publish, publish: stalls, survival, server identity", runRTMP, media},
+		"ts":          {"MPEG-TS over tcp or udp: continuity counters, server identity", runTS, media},
+		"verify":      {"up to three attempts at each of Services: reachable{service=...} 1 or 0", runVerify, fixed(1)},
 	}
 }
 
@@ -142,6 +143,8 @@ type agent struct {
 	Spec
 	out    chan<- observe.Record
 	target target
+	size   size
+	late   lateness
 	mu     sync.Mutex
 	totals map[string]float64
 }
@@ -166,6 +169,9 @@ func (a *agent) serve(ctx context.Context) error {
 	if err := a.check(); err != nil {
 		return err
 	}
+	if err := a.resolve(kind); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, a.Duration)
 	defer cancel()
 	return kind.run(ctx, a)
@@ -179,33 +185,20 @@ func (a *agent) check() error {
 		}
 		a.target = t
 	}
-	if a.Flows > MaxFlows || a.Flows < 0 {
-		return fmt.Errorf("flows is %d: use 0 to %d", a.Flows, MaxFlows)
-	}
 	if len(a.Sources) > MaxClients {
 		return fmt.Errorf("%d client addresses: use at most %d", len(a.Sources), MaxClients)
-	}
-	if r := a.Rate * float64(max(a.Flows, 1)); r > MaxRate || r < 0 {
-		return fmt.Errorf("rate over all flows is %g per second: use at most %d", r, MaxRate)
 	}
 	return nil
 }
 
-// flows is the number of flows, by default def.
-func (a *agent) flows(def int) int {
-	if a.Flows > 0 {
-		return a.Flows
-	}
-	return def
-}
+// flows is the number of flows.
+func (a *agent) flows() int { return a.size.flows }
 
-// rate is the rate per flow, by default def per second.
-func (a *agent) rate(def float64) float64 {
-	if a.Rate > 0 {
-		return a.Rate
-	}
-	return def
-}
+// rate is how many requests or packets per second each flow starts.
+func (a *agent) rate() float64 { return a.size.rate }
+
+// period is the time between two of them.
+func (a *agent) period() time.Duration { return time.Duration(float64(time.Second) / a.size.rate) }
 
 // timeout of one request, by default def.
 func (a *agent) timeout(def time.Duration) time.Duration {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +51,8 @@ func (p pacer) due(n int) int64 { return p.start + int64(float64(n)*1e9/p.rate) 
 
 // run paces on a thread of its own, which dies with the goroutine because its
 // scheduling was changed: call it as "go p.run" or from a goroutine that ends
-// with it. tick must not block for long.
+// with it. tick must not block for long: those after it come late, though they keep
+// their due times.
 func (p pacer) run(ctx context.Context, tick func(n int, due int64)) {
 	runtime.LockOSThread()
 	urgent()
@@ -65,6 +68,64 @@ func (p pacer) run(ctx context.Context, tick func(n int, due int64)) {
 			return
 		}
 		tick(n, due)
+	}
+}
+
+// pace runs a pacer until its ticks are over or ctx ends, and emits every second how
+// late what it started was. tick hands its work over: it must not wait for anybody,
+// as every flow of the load would wait with it.
+func (a *agent) pace(ctx context.Context, p pacer, tick func(n int, due int64)) {
+	threads(8)
+	reporting, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { every(reporting, time.Second, a.reportLateness) })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.run(ctx, tick)
+	}()
+	<-done
+	stop()
+	wg.Wait()
+}
+
+// metricLate is how late a load began what it had planned, the p99 of one second in
+// milliseconds, by load. It is not the probe's lateness (observe.MetricPacerLate),
+// which makes every verdict with a noise floor inconclusive: a late load of requests
+// speaks for what it measures itself alone. An expectation on such a metric can name
+// it as its floor.
+const metricLate = "send_late_ms"
+
+// lateness gathers how late a load's sendings were.
+type lateness struct {
+	mu sync.Mutex
+	ns []int64
+}
+
+// note takes down that what was due then begins now.
+func (l *lateness) note(due int64) {
+	late := max(monotonic()-due, 0)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ns = append(l.ns, late)
+}
+
+// take returns the p99 since the last call; false when nothing was sent.
+func (l *lateness) take() (p99 time.Duration, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.ns) == 0 {
+		return 0, false
+	}
+	slices.Sort(l.ns)
+	p99 = time.Duration(l.ns[min(len(l.ns)*99/100, len(l.ns)-1)])
+	l.ns = l.ns[:0]
+	return p99, true
+}
+
+func (a *agent) reportLateness() {
+	if p99, ok := a.late.take(); ok {
+		a.sample(metricLate, p99.Seconds()*1000, "ms", map[string]string{"load": a.Name})
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/vosbed/vosbed/harness/observe"
 	"github.com/vosbed/vosbed/simvos/control"
 )
 
@@ -54,38 +56,45 @@ func TestSequence(t *testing.T) {
 	}
 }
 
-// tsPacket is a packet of PID 0x100.
-func tsPacket(cc byte, start bool, payload []byte) []byte {
+// tsPacket is a packet of a PID.
+func tsPacket(pid uint16, cc byte, payload []byte) []byte {
 	p := slices.Repeat([]byte{0xff}, tsSize)
-	copy(p, []byte{tsSync, 0x01, 0x00, 0x10 | cc})
-	if start {
-		p[1] |= 0x40
-	}
+	copy(p, []byte{tsSync, byte(pid >> 8), byte(pid), 0x10 | cc&0x0f})
 	copy(p[4:], payload)
 	return p
 }
 
+// klv is the marker of a frame as it travels in a transport stream.
+func klv(server uint16) []byte {
+	b := append([]byte(control.TSMarkerKey), control.MarkerSize)
+	return control.Marker{Server: server}.AppendTo(b)
+}
+
+// TestDemuxer sends two frames of a picture of one packet each, as simvos's are that
+// repeat the picture before: each is one arrival, whatever its size.
 func TestDemuxer(t *testing.T) {
-	d := demuxer{last: make(map[uint16]byte)}
-	// The marker begins near the end of one packet and ends in the next.
-	long := append(bytes.Repeat([]byte{9}, 170), sei(77)...)
-	var lost int
-	for _, p := range [][]byte{tsPacket(1, true, long[:184]), tsPacket(2, false, long[184:]), tsPacket(5, false, nil)} {
-		n, err := d.packet(p)
-		if err != nil {
+	const video = 0x100
+	out := make(chan observe.Record, 100)
+	w := &watcher{s: &stream{agent: newAgent(Spec{Name: "ts"}, out), name: "ts", period: framePeriod}}
+	w.watchdog = time.AfterFunc(time.Hour, func() {})
+	defer w.watchdog.Stop()
+	d := newDemuxer()
+	for _, p := range [][]byte{
+		tsPacket(video, 1, nil), tsPacket(control.TSMarkerPID, 1, klv(77)),
+		tsPacket(video, 4, nil), tsPacket(tsNull, 9, nil), tsPacket(control.TSMarkerPID, 2, klv(77)),
+		tsPacket(video, 5, nil),
+	} {
+		if err := d.packet(p, w); err != nil {
 			t.Fatal(err)
 		}
-		lost += n
 	}
-	m, ok := d.marker()
-	if !ok || m.Server != 77 || lost != 2 {
-		t.Errorf("marker %+v %t, %d lost; want server 77 and 2 lost", m, ok, lost)
+	if w.server != 77 || w.frames != 2 || w.lost != 2 || w.bytes != 5*tsSize {
+		t.Errorf("server %d, %d frames, %d lost, %d bytes; want 77, 2, 2 and five packets", w.server, w.frames, w.lost, w.bytes)
 	}
-	if _, again := d.marker(); again {
-		t.Error("the same marker twice")
-	}
-	if _, err := d.packet(make([]byte, tsSize)); err == nil {
-		t.Error("a packet without sync byte was taken")
+	for _, bad := range [][]byte{make([]byte, tsSize), {tsSync}} {
+		if err := d.packet(bad, w); err == nil {
+			t.Errorf("%d bytes were taken for a packet", len(bad))
+		}
 	}
 }
 
@@ -105,19 +114,16 @@ func TestReadDescription(t *testing.T) {
 
 func FuzzNetworkParsers(f *testing.F) {
 	f.Add(sei(1))
-	f.Add(tsPacket(1, true, sei(2)))
+	f.Add(tsPacket(control.TSMarkerPID, 1, klv(2)))
 	f.Add([]byte("RTSP/1.0 200 OK\r\ns=simvos x 1\r\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if m, ok := markerInRTP(b); ok && len(b) < control.MarkerSize {
 			t.Errorf("marker %+v in %d bytes", m, len(b))
 		}
-		d := demuxer{last: make(map[uint16]byte)}
+		d := newDemuxer()
 		for chunk := range slices.Chunk(b, tsSize) {
-			if len(chunk) == tsSize {
-				_, _ = d.packet(chunk)
-			}
+			_ = d.packet(chunk, &watcher{})
 		}
-		d.marker()
 		if id, err := readDescription(bufio.NewReader(bytes.NewReader(b))); err != nil && id != 0 {
 			t.Errorf("id %d with error %v", id, err)
 		}

@@ -12,9 +12,10 @@ import (
 
 // Timing of the probe.
 const (
-	probeWindow = 100 * time.Millisecond // one Series
-	probeGrace  = 500 * time.Millisecond // wait for the last replies
-	smallestGap = 5 * time.Millisecond   // shorter holes are jitter
+	probeWindow  = 100 * time.Millisecond // one Series
+	probeGrace   = 500 * time.Millisecond // wait for the last replies
+	longestGrace = 3 * time.Second        // the lab kills a load that does not end soon
+	smallestGap  = 5 * time.Millisecond   // shorter holes are jitter
 )
 
 // probe is an open-loop UDP probe. Two threads share it: the sender touches
@@ -40,13 +41,12 @@ type probe struct {
 func runProbe(ctx context.Context, a *agent) error {
 	threads(8)
 	p := &probe{agent: a, late: make(chan int64, 1<<16)}
-	rate := a.rate(1000)
-	p.period = time.Duration(float64(time.Second) / rate)
-	if err := p.open(a.flows(min(max(len(a.Sources), 1), MaxFlows))); err != nil {
+	p.period = a.period()
+	if err := p.open(a.flows()); err != nil {
 		return err
 	}
 	defer p.close()
-	pace := pacer{start: monotonic() + int64(20*time.Millisecond), rate: rate * float64(len(p.flows))}
+	pace := pacer{start: monotonic() + int64(20*time.Millisecond), rate: a.rate() * float64(len(p.flows))}
 	if a.Count > 0 {
 		pace.count = a.Count * len(p.flows)
 	}

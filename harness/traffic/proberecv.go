@@ -22,13 +22,16 @@ func (p *probe) receive() error {
 	defer unix.Close(ep)
 	events := make([]unix.EpollEvent, 64)
 	next := monotonic() + int64(probeWindow)
-	grace := min(p.timeout(probeGrace), probeGrace)
+	grace := min(p.timeout(probeGrace), longestGrace)
 	for {
 		if now := monotonic(); now >= next {
 			p.report(next)
 			next += int64(probeWindow) * (1 + (now-next)/int64(probeWindow))
 		}
 		if end := p.ended.Load(); end != 0 && monotonic() > end+int64(grace) {
+			for _, f := range p.flows {
+				p.drain(f) // what came while this thread was kept waiting
+			}
 			p.report(monotonic())
 			return nil
 		}

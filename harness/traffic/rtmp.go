@@ -18,7 +18,7 @@ import (
 // runRTMP plays Path (default /live/stream), or publishes to it with Publish, on
 // Flows connections. Metrics begin with "rtmp".
 func runRTMP(ctx context.Context, a *agent) error {
-	s := &stream{agent: a, name: "rtmp", period: framePeriod}
+	s := &stream{agent: a, name: "rtmp", period: framePeriod, paced: a.Publish}
 	s.play = func(ctx context.Context, w *watcher) error {
 		q := question{dialer: dialer{w.client}, to: a.target, path: a.Path}
 		if a.Publish {
@@ -118,13 +118,9 @@ func publishRTMP(ctx context.Context, w *watcher, q question) error {
 			}
 		}
 	}()
-	return publish(ctx, ended, func(n int) error {
+	return w.publish(ctx, ended, func(n int) (int, error) {
 		at := time.Duration(n) * framePeriod
 		frame := slice(n)
-		if err := writer.WriteH264(track, at, at, [][]byte{frame}); err != nil {
-			return err
-		}
-		w.arrived(len(frame), nil, 0)
-		return nil
+		return len(frame), writer.WriteH264(track, at, at, [][]byte{frame})
 	})
 }

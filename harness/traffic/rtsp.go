@@ -2,10 +2,8 @@ package traffic
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"time"
 
 	"github.com/bluenviron/gortsplib/v5"
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
@@ -22,13 +20,12 @@ const clockRate = 90000
 // runRTSP plays Path (default /live), or records to it with Publish, over UDP
 // (default) or interleaved. Over UDP the client accepts media from the very
 // address and port that the server named, as a firewall would. Metrics begin
-// with "rtsp"; rtsp_lost counts gaps in RTP sequence numbers. A recording
-// client emits rtsp_published, the packets it sent.
+// with "rtsp"; rtsp_lost counts gaps in RTP sequence numbers.
 func runRTSP(ctx context.Context, a *agent) error {
 	if a.Transport != "" && a.Transport != "udp" && a.Transport != "tcp" {
 		return fmt.Errorf("transport is %q: use udp or tcp", a.Transport)
 	}
-	s := &stream{agent: a, name: "rtsp", period: framePeriod}
+	s := &stream{agent: a, name: "rtsp", period: framePeriod, paced: a.Publish}
 	s.play = s.playRTSP
 	if a.Publish {
 		s.play = s.recordRTSP
@@ -175,21 +172,13 @@ func (s *stream) recordRTSP(ctx context.Context, w *watcher) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
-	sent := 0
-	err = publish(ctx, ended, func(n int) error {
+	return w.publish(ctx, ended, func(n int) (int, error) {
 		p := rtp.Packet{
-			Header:  rtp.Header{Version: 2, Marker: true, PayloadType: 96, SequenceNumber: uint16(n), Timestamp: uint32(n) * clockRate / 25, SSRC: 0x766f7300 + uint32(w.flow)},
+			Header:  rtp.Header{Version: 2, Marker: true, PayloadType: 96, SequenceNumber: uint16(n), Timestamp: uint32(n) * clockRate / frameRate, SSRC: 0x766f7300 + uint32(w.flow)},
 			Payload: slice(n),
 		}
-		if failed := c.WritePacketRTP(media, &p); failed != nil {
-			return failed
-		}
-		sent++
-		w.arrived(len(p.Payload), nil, 0)
-		return nil
+		return len(p.Payload), c.WritePacketRTP(media, &p)
 	})
-	s.sample("rtsp_published", float64(sent), "", map[string]string{"client": w.client})
-	return err
 }
 
 // startRecording announces, sets up and records.
@@ -216,22 +205,4 @@ func slice(n int) []byte {
 		b[i] = byte(i)%200 + 4
 	}
 	return b
-}
-
-// publish calls send 25 times a second until it fails, the session or ctx ends.
-func publish(ctx context.Context, ended <-chan error, send func(n int) error) error {
-	t := time.NewTicker(framePeriod)
-	defer t.Stop()
-	for n := 0; ; n++ {
-		if err := send(n); err != nil {
-			return err
-		}
-		select {
-		case <-t.C:
-		case err := <-ended:
-			return errors.Join(errors.New("the server ended the session"), err)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }

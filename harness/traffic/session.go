@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vosbed/vosbed/harness/observe"
@@ -25,8 +26,10 @@ type stream struct {
 	*agent
 	name   string // prefix of its metrics
 	period time.Duration
+	// paced says that the flows send by plan, at turns of period.
+	paced bool
 	// play runs one session until it ends; a session that began well calls
-	// watcher.arrived.
+	// watcher.arrived, or watcher.accepted if it only sends.
 	play func(ctx context.Context, w *watcher) error
 }
 
@@ -38,8 +41,12 @@ type watcher struct {
 	client string
 	seen   func() // called when a server has named itself
 
+	turns   chan int64  // intended times of what the flow is to send next
+	sending atomic.Bool // a session takes the turns
+	missed  atomic.Int64
+
 	mu       sync.Mutex
-	up       bool // data has arrived in this session
+	up       bool // data has arrived in this session, or the server has accepted it
 	ever     bool
 	deaths   int
 	last     time.Duration // arrival of the last data
@@ -47,21 +54,28 @@ type watcher struct {
 	frames   int
 	bytes    int64
 	lost     int
+	written  int
 	watchdog *time.Timer
 }
 
 // run plays all flows until ctx ends. Metrics, with the stream's name in front:
 // _flows, _survival (share that never died), _stall_ms per stall, _died per
 // death, _recovered_ms per recovery, _never (flows without any data), _lost,
-// _frames.
+// _frames, and _missed (turns to send that a flow was too late for).
+//
+// What a publisher writes says nothing of what arrives, which the server's ledger
+// tells. Its _never and _survival are about sessions that the server accepted and
+// did not end; it has _published per flow and no frames, losses or stalls.
 func (s *stream) run(ctx context.Context) error {
-	n := s.flows(min(max(len(s.Sources), 1), MaxFlows))
-	watchers := make([]*watcher, n)
+	watchers := make([]*watcher, s.flows())
 	var wg sync.WaitGroup
-	for i := range n {
-		w := &watcher{s: s, flow: i, client: s.source(i)}
+	for i := range watchers {
+		w := &watcher{s: s, flow: i, client: s.source(i), turns: make(chan int64, backlog)}
 		watchers[i] = w
 		wg.Go(func() { w.loop(ctx) })
+	}
+	if s.paced {
+		wg.Go(func() { s.drive(ctx, watchers) })
 	}
 	wg.Go(func() { every(ctx, 500*time.Millisecond, func() { s.report(watchers) }) })
 	wg.Wait()
@@ -85,6 +99,7 @@ func (s *stream) report(watchers []*watcher) {
 
 func (s *stream) finish(watchers []*watcher) {
 	var lived, never, frames, lost int
+	var missed int64
 	for _, w := range watchers {
 		if w.deaths == 0 && w.ever {
 			lived++
@@ -94,11 +109,22 @@ func (s *stream) finish(watchers []*watcher) {
 		}
 		frames += w.frames
 		lost += w.lost
+		missed += w.missed.Load()
 	}
 	n := float64(len(watchers))
-	s.sample(s.name+observe.SuffixFlows, n, "", nil)
 	s.sample(s.name+"_survival", float64(lived)/n, "", nil)
 	s.sample(s.name+"_never", float64(never), "", nil)
+	if s.paced {
+		s.sample(s.name+"_missed", float64(missed), "", nil)
+	}
+	if s.Publish {
+		// Without a number of flows nobody derives stalls of 0 from silence.
+		for _, w := range watchers {
+			s.sample(s.name+"_published", float64(w.written), "", map[string]string{"client": w.client})
+		}
+		return
+	}
+	s.sample(s.name+observe.SuffixFlows, n, "", nil)
 	s.sample(s.name+"_frames", float64(frames), "", nil)
 	s.sample(s.name+"_lost", float64(lost), "", nil)
 }
@@ -147,7 +173,7 @@ func (w *watcher) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.s.now()
-	if !w.ever {
+	if !w.ever || w.s.Publish {
 		return
 	}
 	if hole := now - w.last - w.s.period; hole > max(3*w.s.period, smallestStall) {
@@ -191,6 +217,23 @@ func (w *watcher) arrived(bytes int, m *control.Marker, lost int) {
 	}
 }
 
+// accepted notes that the server takes what this flow sends.
+func (w *watcher) accepted() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.up, w.ever = true, true
+}
+
+// wrote notes what the flow handed to the kernel.
+func (w *watcher) wrote(bytes int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.watchdog.Reset(w.s.timeout(sessionDead))
+	w.written++
+	w.s.add("published", 1)
+	w.s.add("bytes", float64(bytes))
+}
+
 // silence emits the hole that ends now; w.mu is held.
 func (w *watcher) silence(now time.Duration) {
 	hole := now - w.last - w.s.period
@@ -214,7 +257,7 @@ func (w *watcher) current() uint16 {
 // runStream keeps Flows TCP connections open and exchanges probe frames over
 // each, Rate per second (default 50). Its metrics begin with "tcp".
 func runStream(ctx context.Context, a *agent) error {
-	s := &stream{agent: a, name: "tcp", period: time.Duration(float64(time.Second) / a.rate(50))}
+	s := &stream{agent: a, name: "tcp", period: a.period(), paced: true}
 	s.play = s.exchangeFrames
 	return s.run(ctx)
 }
@@ -229,7 +272,7 @@ func (s *stream) exchangeFrames(ctx context.Context, w *watcher) error {
 	defer bounded(ctx, c)()
 	stop, cancel := context.WithCancel(ctx)
 	defer cancel()
-	wg.Go(func() { s.sendFrames(stop, c, w.flow) })
+	wg.Go(func() { w.sendFrames(stop, c) })
 	buf := make([]byte, control.ProbeReplySize)
 	for want := uint64(1); ; want++ {
 		if err := readFull(c, buf); err != nil {
@@ -244,19 +287,13 @@ func (s *stream) exchangeFrames(ctx context.Context, w *watcher) error {
 	}
 }
 
-// sendFrames writes frames until the connection or ctx ends.
-func (s *stream) sendFrames(ctx context.Context, c net.Conn, flow int) {
-	t := time.NewTicker(s.period)
-	defer t.Stop()
-	for seq := uint64(1); ; seq++ {
-		req := control.ProbeRequest{Flow: uint32(flow), Seq: seq, Sent: monotonic()}
-		if _, err := c.Write(req.AppendTo(nil)); err != nil {
-			return
-		}
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+// sendFrames writes frames until the connection or ctx ends: its reader knows
+// better why.
+func (w *watcher) sendFrames(ctx context.Context, c net.Conn) {
+	seq := uint64(0)
+	_ = w.eachTurn(ctx, nil, func(due int64) error {
+		seq++
+		_, err := c.Write(control.ProbeRequest{Flow: uint32(w.flow), Seq: seq, Sent: due}.AppendTo(nil))
+		return err
+	})
 }

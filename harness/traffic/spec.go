@@ -21,17 +21,18 @@ type Spec struct {
 	Clients int      `yaml:"clients,omitempty" json:"clients,omitempty"`
 	Sources []string `yaml:"-" json:"sources,omitempty"`
 	// Rate is requests or packets per second per flow (open loop); Flows the number
-	// of concurrent flows or connections; Count bounds requests, 0 = until stopped.
+	// of concurrent flows or connections, where there is an open loop or a session one
+	// per client address unless written; Count bounds requests, 0 = until stopped.
 	Rate  float64 `yaml:"rate,omitempty" json:"rate,omitempty"`
 	Flows int     `yaml:"flows,omitempty" json:"flows,omitempty"`
 	Count int     `yaml:"count,omitempty" json:"count,omitempty"`
 	// Duration bounds the load; every load has a bound (default 10 minutes).
 	Duration time.Duration `yaml:"duration,omitempty" json:"duration,omitempty"`
-	// Timeout of one request.
+	// Timeout of one request; how long a probe waits for its last replies.
 	Timeout time.Duration `yaml:"timeout,omitempty" json:"timeout,omitempty"`
 	// Path of HTTP requests, stream name of RTSP/RTMP.
 	Path string `yaml:"path,omitempty" json:"path,omitempty"`
-	// Transport of RTSP: udp or tcp. Publish makes RTSP/RTMP send instead of play.
+	// Transport of RTSP (default udp) and of MPEG-TS (default tcp). Publish makes RTSP/RTMP send instead of play.
 	Transport string `yaml:"transport,omitempty" json:"transport,omitempty"`
 	Publish   bool   `yaml:"publish,omitempty" json:"publish,omitempty"`
 	// Direction of bulk transfers: upload or download; Bytes bounds one of them.

@@ -1,10 +1,11 @@
 package traffic
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/vosbed/vosbed/simvos/control"
@@ -12,21 +13,42 @@ import (
 
 // Layout of MPEG-TS (ISO/IEC 13818-1 section 2.4.3).
 const (
-	tsSize  = 188
-	tsSync  = 0x47
-	tsNull  = 0x1fff
-	tsBatch = 7 // packets read at a time, as many as travel in one datagram
+	tsSize = control.TSPacketSize
+	tsSync = 0x47
+	tsNull = 0x1fff
 )
 
-// framePeriod is the period of simvos's live programme, 25 frames per second.
-const framePeriod = 40 * time.Millisecond
+// frameRate is that of simvos's live programme, and of what is published, per second.
+const (
+	frameRate   = 25
+	framePeriod = time.Second / frameRate
+)
 
-// runTS receives MPEG-TS over TCP (port 61000) on Flows connections. Its metrics
-// begin with "ts"; ts_lost counts packets that the continuity counters miss.
+// Receiving over UDP: a client asks for the stream again and again, as long as it
+// wants it (simvos forgets it after ten seconds).
+const (
+	tsRequest = "TS"
+	tsRenew   = time.Second
+	// tsDatagram holds the largest datagram.
+	tsDatagram = 1 << 16
+)
+
+// runTS receives MPEG-TS over TCP (default, port 61000) or UDP (port 61001) on Flows
+// connections. Over UDP it takes what comes from the very address and port that it
+// asked. Its metrics begin with "ts"; ts_lost counts packets that the continuity
+// counters miss.
 func runTS(ctx context.Context, a *agent) error {
+	play := playTS
+	switch a.Transport {
+	case "", "tcp":
+	case "udp":
+		play = playTSUDP
+	default:
+		return fmt.Errorf("transport is %q: use tcp or udp", a.Transport)
+	}
 	s := &stream{agent: a, name: "ts", period: framePeriod}
 	s.play = func(ctx context.Context, w *watcher) error {
-		return playTS(ctx, w, question{dialer: dialer{w.client}, to: a.target})
+		return play(ctx, w, question{dialer: dialer{w.client}, to: a.target})
 	}
 	return s.run(ctx)
 }
@@ -38,84 +60,88 @@ func playTS(ctx context.Context, w *watcher, q question) error {
 		return err
 	}
 	defer bounded(ctx, c)()
-	d := demuxer{last: make(map[uint16]byte)}
+	d := newDemuxer()
 	packet := make([]byte, tsSize)
 	for {
 		if _, err := io.ReadFull(c, packet); err != nil {
 			return err
 		}
-		lost, err := d.packet(packet)
+		if err := d.packet(packet, w); err != nil {
+			return err
+		}
+	}
+}
+
+// playTSUDP asks for the stream and receives it until ctx ends or nobody listens
+// there.
+func playTSUDP(ctx context.Context, w *watcher, q question) error {
+	c, err := q.udp(ctx, q.to.addr.String())
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer bounded(ctx, c)()
+	asking, stop := context.WithCancel(ctx)
+	defer stop()
+	wg.Go(func() {
+		for more := true; more; more = wait(asking, tsRenew) {
+			// One that fails shows in the reader, or in that nothing comes.
+			_, _ = io.WriteString(c, tsRequest)
+		}
+	})
+	d := newDemuxer()
+	buf := make([]byte, tsDatagram)
+	for {
+		n, err := c.Read(buf)
 		if err != nil {
 			return err
 		}
-		m, ok := d.marker()
-		if !ok {
-			if lost > 0 {
-				w.arrived(tsSize, nil, lost)
+		for packet := range slices.Chunk(buf[:n], tsSize) {
+			if err := d.packet(packet, w); err != nil {
+				return err
 			}
-			continue
 		}
-		w.arrived(d.size, &m, lost)
-		d.size = 0
 	}
 }
 
-// demuxer checks continuity and finds markers in the payload of any PID.
+// demuxer checks continuity and finds the marker that simvos sends with every
+// frame, each within one packet.
 type demuxer struct {
 	last map[uint16]byte // PID: continuity counter
-	tail []byte          // payload not yet searched
-	pid  uint16          // that it belongs to
-	size int
+	// Since the marker before.
+	size, lost int
 }
 
-// packet takes one packet and returns how many are missing before it. A burst
-// of a multiple of 16 packets of a PID goes unseen.
-func (d *demuxer) packet(p []byte) (lost int, err error) {
-	if p[0] != tsSync {
-		return 0, fmt.Errorf("MPEG-TS out of step: packet starts with %#02x", p[0])
+func newDemuxer() *demuxer { return &demuxer{last: make(map[uint16]byte)} }
+
+// packet takes one packet and tells w of the frame that it completes.
+func (d *demuxer) packet(p []byte, w *watcher) error {
+	if len(p) != tsSize || p[0] != tsSync {
+		return fmt.Errorf("MPEG-TS out of step: a packet of %d bytes starts with %#02x", len(p), p[0])
 	}
 	d.size += len(p)
+	d.lost += d.missing(p)
+	if m, ok := control.MarkerInTS(p); ok {
+		w.arrived(d.size, &m, d.lost)
+		d.size, d.lost = 0, 0
+	}
+	return nil
+}
+
+// missing returns how many packets of its PID are missing before this one. A burst
+// of a multiple of 16 of them goes unseen.
+func (d *demuxer) missing(p []byte) int {
 	pid := uint16(p[1]&0x1f)<<8 | uint16(p[2])
 	if pid == tsNull || p[3]&0x10 == 0 {
-		return 0, nil
+		return 0
 	}
-	head := 4
-	jump := false
-	if p[3]&0x20 != 0 {
-		head += 1 + int(p[4])
-		jump = p[4] > 0 && p[5]&0x80 != 0
-	}
+	jump := p[3]&0x20 != 0 && p[4] > 0 && p[5]&0x80 != 0
 	cc := p[3] & 0x0f
-	if before, ok := d.last[pid]; ok && cc != before && !jump {
-		lost = int(cc-before-1) & 0x0f
-	}
+	before, known := d.last[pid]
 	d.last[pid] = cc
-	if head < len(p) {
-		d.keep(pid, p[head:], p[1]&0x40 != 0)
+	if !known || cc == before || jump {
+		return 0
 	}
-	return lost, nil
-}
-
-// keep appends payload for the search. A marker stands in the first packets of
-// a unit, so older payload of another PID is not worth keeping.
-func (d *demuxer) keep(pid uint16, payload []byte, start bool) {
-	if pid != d.pid || start {
-		d.tail, d.pid = d.tail[:0], pid
-	}
-	if len(d.tail) < 4*tsSize {
-		d.tail = append(d.tail, payload...)
-	}
-}
-
-// marker finds a whole marker in the payload kept, once.
-func (d *demuxer) marker() (control.Marker, bool) {
-	i := bytes.Index(d.tail, []byte(control.MarkerUUID))
-	// The SEI message begins three bytes before: NAL header, type, size.
-	const before, most = 3, len(control.MarkerUUID) + control.MarkerSize + 18
-	if i < before || len(d.tail) < i+most {
-		return control.Marker{}, false
-	}
-	m, ok := control.MarkerInNAL(d.tail[i-before : i+most])
-	d.tail = d.tail[:0]
-	return m, ok
+	return int(cc-before-1) & 0x0f
 }

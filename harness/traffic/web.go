@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/vosbed/vosbed/simvos/control"
 )
@@ -21,7 +20,7 @@ import (
 // request was received, but never answered, meets the reset too. Its metrics begin
 // with "web". The end of a connection is a death, as a browser would show it.
 func runWeb(ctx context.Context, a *agent) error {
-	s := &stream{agent: a, name: "web", period: time.Duration(float64(time.Second) / a.rate(10))}
+	s := &stream{agent: a, name: "web", period: a.period(), paced: true}
 	s.play = s.browse
 	return s.run(ctx)
 }
@@ -37,7 +36,7 @@ func (s *stream) browse(ctx context.Context, w *watcher) error {
 	defer bounded(ctx, c)()
 	stop, cancel := context.WithCancel(ctx)
 	defer cancel()
-	wg.Go(func() { s.sendRequests(stop, c) })
+	wg.Go(func() { w.sendRequests(stop, c) })
 	in := bufio.NewReader(c)
 	for {
 		id, n, err := whoAnswers(in)
@@ -48,20 +47,16 @@ func (s *stream) browse(ctx context.Context, w *watcher) error {
 	}
 }
 
-// sendRequests writes requests until the connection or ctx ends.
-func (s *stream) sendRequests(ctx context.Context, c net.Conn) {
-	t := time.NewTicker(s.period)
-	defer t.Stop()
-	for {
-		if _, err := fmt.Fprintf(c, "GET /admin/identity HTTP/1.1\r\nHost: %s\r\n\r\n", s.target.addr); err != nil {
-			_ = c.Close() // its reader must know too
-			return
-		}
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
+// sendRequests writes requests until the connection or ctx ends. Its reader must
+// learn of a failure too.
+func (w *watcher) sendRequests(ctx context.Context, c net.Conn) {
+	ask := fmt.Appendf(nil, "GET /admin/identity HTTP/1.1\r\nHost: %s\r\n\r\n", w.s.target.addr)
+	err := w.eachTurn(ctx, nil, func(int64) error {
+		_, err := c.Write(ask)
+		return err
+	})
+	if ctx.Err() == nil && err != nil {
+		_ = c.Close()
 	}
 }
 
