@@ -105,10 +105,20 @@ func (a *app) mutant(f runFlags, scn, ref string, m scenario.Mutant) (killed boo
 		why = fmt.Sprintf("no result, status %d: %v", status, unread)
 		return false, why, nil
 	}
-	i := slices.IndexFunc(res.Expectations, func(j verdict.Judged) bool { return j.Name == m.MustFail })
+	killed, why = noticed(res, m)
+	return killed, why, nil
+}
+
+// noticed tells whether what had to fail did, and how it ended.
+func noticed(res report.Result, m scenario.Mutant) (killed bool, why string) {
+	name, step := m.Proof()
+	i := slices.IndexFunc(res.Expectations, func(j verdict.Judged) bool { return j.Name == name })
 	if len(res.Broken) > 0 || i < 0 {
-		return false, fmt.Sprintf("broken: %v", res.Broken), nil
+		return false, fmt.Sprintf("broken: %v", res.Broken)
 	}
 	j := res.Expectations[i]
-	return j.Verdict == verdict.Fail, fmt.Sprintf("%s, observed %s, limit %s", j.Verdict, j.Observed, j.Limit), nil
+	if step != "" {
+		return slices.Contains(res.FailedSteps, step), fmt.Sprintf("%s, failed steps %v", j.Verdict, res.FailedSteps)
+	}
+	return j.Verdict == verdict.Fail, fmt.Sprintf("%s, observed %s, limit %s", j.Verdict, j.Observed, j.Limit)
 }

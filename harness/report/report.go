@@ -37,6 +37,7 @@ type Result struct {
 	DurationMS   int64            `json:"duration_ms"`
 	Expectations []verdict.Judged `json:"expectations"`
 	Broken       []string         `json:"broken"`
+	FailedSteps  []string         `json:"failed_steps"`
 	// Metrics is nested as verdict.Metrics writes it.
 	Metrics map[string]any `json:"metrics"`
 }

@@ -178,9 +178,7 @@ func (c *checker) expr(at, text string) {
 func (c *checker) mutants() {
 	for i, m := range c.s.Mutants {
 		at := fmt.Sprintf("mutants[%d]", i)
-		if m.MustFail != Steps && !slices.ContainsFunc(c.s.Expect, func(e Expectation) bool { return e.Name == m.MustFail }) {
-			c.failf(at+".must_fail", "no expectation %q", m.MustFail)
-		}
+		c.mustFail(at+".must_fail", m)
 		c.wires(at+".change.wire", m.Change.Wire)
 		for j, f := range m.Change.Faults {
 			c.fault(fmt.Sprintf("%s.change.faults[%d]", at, j), f)
@@ -189,6 +187,37 @@ func (c *checker) mutants() {
 			c.failf(at+".change.topology", "%v", err)
 		}
 	}
+}
+
+// mustFail accepts an expectation, or "steps: NAME": some step fails in many a way.
+func (c *checker) mustFail(at string, m Mutant) {
+	name, step := m.Proof()
+	known := stepNames(c.s.Steps)
+	switch {
+	case name != Steps:
+		if !slices.ContainsFunc(c.s.Expect, func(e Expectation) bool { return e.Name == m.MustFail }) {
+			c.failf(at, "no expectation %q", m.MustFail)
+		}
+	case step == "":
+		c.failf(at, "which step must fail? -- write %q", Steps+": NAME")
+	case !slices.Contains(known, step):
+		c.failf(at, "no step %q -- %s", step, hint(step, known))
+	}
+}
+
+// stepNames are the names that steps were given.
+func stepNames(steps []Step) []string {
+	var out []string
+	for _, st := range steps {
+		if st.Name != "" {
+			out = append(out, st.Name)
+		}
+		out = append(out, stepNames(st.Parallel)...)
+		if st.Trials != nil {
+			out = append(out, stepNames(st.Trials.Steps)...)
+		}
+	}
+	return out
 }
 
 // Steps is the name of the expectation that every scenario has: no step failed.

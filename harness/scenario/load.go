@@ -162,7 +162,8 @@ func (s *Scenario) Mutate(name string) (*Scenario, Mutant, error) {
 	out.Appliance = s.Appliance.Then(m.Change.Appliance)
 	out.Topology = s.Topology.Merge(m.Change.Topology)
 	out.Wire = append(slices.Clone(s.Wire), m.Change.Wire...)
-	out.Steps = append(faultSteps(m.Change.Faults), prune(s.Steps, m)...)
+	out.prune(m)
+	out.Steps = append(faultSteps(m.Change.Faults), out.Steps...)
 	return &out, m, nil
 }
 
@@ -179,23 +180,6 @@ func faultSteps(faults []Fault) []Step {
 	var out []Step
 	for _, f := range faults {
 		out = append(out, Step{Fault: &f})
-	}
-	return out
-}
-
-// prune leaves only the trials that a mutant asks for.
-func prune(steps []Step, m Mutant) []Step {
-	var out []Step
-	for _, st := range steps {
-		if st.Trials != nil {
-			if len(m.Only) > 0 && !slices.Contains(m.Only, st.Trials.Name) {
-				continue
-			}
-			t := *st.Trials
-			t.Count = max(m.Trials, 1)
-			st.Trials = &t
-		}
-		out = append(out, st)
 	}
 	return out
 }
@@ -218,18 +202,6 @@ func (s *Scenario) SetDuration(d time.Duration) {
 		s.Timeout += d - s.Steps[longest].Wait
 	}
 	s.Steps[longest].Wait = d
-}
-
-// SetTrials overrides the count of every trials step.
-func (s *Scenario) SetTrials(n int) {
-	s.source = nil
-	for i, st := range s.Steps {
-		if st.Trials != nil {
-			t := *st.Trials
-			t.Count = n
-			s.Steps[i].Trials = &t
-		}
-	}
 }
 
 // whole adds the guide's topology to one that has no networks of its own.

@@ -58,6 +58,9 @@ func TestMistakesAreLocatedAndExplained(t *testing.T) {
 		{"expression", "metric: outage_ms.max, max: 1", `eventually: 'rol == "active"'`, "unknown name rol"},
 		{"rate", "kind: udp-probe,", "kind: udp-probe, rate: 1000000,", "loads are bounded"},
 		{"mutant", "expect:", "mutants: [{name: m, change: {}, must_fail: x}]\nexpect:", `no expectation "x"`},
+		{"mutant of any step", "expect:", "mutants: [{name: m, change: {}, must_fail: steps}]\nexpect:", "which step must fail?"},
+		{"mutant of no step", "steps: [{", "mutants: [{name: m, change: {}, must_fail: 'steps: redy'}]\nsteps: [{name: ready, ", `did you mean "ready"`},
+		{"who forgets", "{heal: kill}", "{heal: kill}, {forget: HM9}", `unknown node "HM9"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			text := strings.Replace(sound, tt.old, tt.new, 1)

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"strings"
 	"time"
 
 	"github.com/vosbed/vosbed/harness/topo"
@@ -54,13 +55,19 @@ type Mutant struct {
 	Name   string `yaml:"name" strict:"required"`
 	About  string `yaml:"about,omitempty"`
 	Change Change `yaml:"change" strict:"required"`
-	// MustFail names the expectation that must fail; any other outcome means that
-	// the mutant survived.
+	// MustFail names the expectation that must fail, or as "steps: NAME" the step;
+	// any other outcome means that the mutant survived.
 	MustFail string `yaml:"must_fail" strict:"required"`
 	// Trials overrides the number of trials of every trials step (default 1), and
 	// Only, if written, the names of the trials steps that are run.
 	Trials int      `yaml:"trials,omitempty"`
 	Only   []string `yaml:"only,omitempty"`
+}
+
+// Proof returns the expectation that must fail, and the step if that is what must.
+func (m Mutant) Proof() (expectation, step string) {
+	expectation, step, _ = strings.Cut(m.MustFail, ": ")
+	return expectation, step
 }
 
 // Change is what a mutant alters.
