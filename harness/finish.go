@@ -30,10 +30,23 @@ func Judge(scn *scenario.Scenario, dir string) (verdict.Result, error) {
 		return verdict.Result{}, fmt.Errorf("read history: %w", err)
 	}
 	res := verdict.Judge(Expectations(scn), records)
-	if len(res.Broken) == 0 && res.Expectations[0].Verdict == verdict.Fail {
-		res.Verdict = verdict.Fail // what the failed step left unmeasured is its consequence
+	if len(res.FailedSteps) > 0 {
+		res.Expectations[0].Evidence = failure(records) + "; " + res.Expectations[0].Evidence
 	}
 	return res, report.WriteResult(dir, res)
+}
+
+// failure says which step failed, and why.
+func failure(records []observe.Record) string {
+	for _, r := range records {
+		if r.Kind != observe.KindEvent || r.Name != eventStepFailed {
+			continue
+		}
+		if note, err := observe.Decode[observe.Note](r); err == nil {
+			return note.Text
+		}
+	}
+	return "a step failed"
 }
 
 func writeJSON(path string, v any) error {

@@ -32,10 +32,12 @@ import (
 
 // Bounds of a run.
 const (
-	defaultTimeout = 10 * time.Minute
-	healTime       = 20 * time.Second
-	stopTime       = 15 * time.Second
+	healTime = 20 * time.Second
+	stopTime = 15 * time.Second
 )
+
+// eventStepFailed is the name of the event that says why a step failed.
+const eventStepFailed = "step-failed"
 
 // Options say how to run a scenario.
 type Options struct {
@@ -133,15 +135,7 @@ func (r *run) execute(ctx context.Context) error {
 	if err := r.build(epoch); err != nil {
 		return err
 	}
-	closed := false
-	down := func() error {
-		if closed {
-			return nil
-		}
-		closed = true
-		return r.lab.Close()
-	}
-	defer func() { _ = down() }()
+	defer r.down()
 	r.lab.Record(observe.KindRun, "", r.scn.Name, r.describe())
 	if r.opt.Mutant != "" {
 		r.lab.Record(observe.KindEvent, "", "mutant", observe.Note{Text: r.mutant.Name + ": " + r.mutant.About})
@@ -159,7 +153,16 @@ func (r *run) execute(ctx context.Context) error {
 	stopWatching()
 	r.tasks.Wait()
 	r.saveCapture()
-	return down()
+	return nil
+}
+
+// down takes the lab down. What was seen in it counts even if that fails: the
+// kernel frees the rest with the run's namespaces.
+func (r *run) down() {
+	if err := r.lab.Close(); err != nil {
+		r.logger.Error("the lab was not taken down in order", "err", err)
+		r.progress.Note(r.lab.Now(), fmt.Sprintf("the lab was not taken down in order: %v", err))
+	}
 }
 
 func (r *run) build(epoch time.Duration) error {
@@ -239,13 +242,13 @@ func (r *run) observe(ctx context.Context) error {
 // wrong is recorded: a program that does not start breaks the run, a step that
 // does not succeed fails it.
 func (r *run) act(ctx context.Context) {
-	timeout := r.scn.Timeout
-	if timeout == 0 {
-		timeout = defaultTimeout
-	}
-	work, cancel := context.WithTimeout(ctx, timeout)
+	work, cancel := context.WithTimeout(ctx, r.scn.Bound())
 	defer cancel()
-	if err := r.lab.Start(work); err != nil {
+	switch err := r.lab.Start(work); {
+	case err != nil && ctx.Err() != nil:
+		r.stopped()
+		return
+	case err != nil:
 		r.broken(err)
 		return
 	}
@@ -272,14 +275,20 @@ func (r *run) afterSteps(ctx context.Context, err error) {
 	failed := 0.0
 	switch {
 	case ctx.Err() != nil:
-		r.lab.Record(observe.KindEvent, "", "stopped", observe.Note{Text: "stopped early"})
-		r.progress.Note(r.lab.Now(), "stopped early: judging what was seen")
+		r.stopped()
+		return
 	case err != nil:
 		failed = 1
-		r.lab.Record(observe.KindEvent, "", "step-failed", observe.Note{Text: err.Error()})
+		r.lab.Record(observe.KindEvent, "", eventStepFailed, observe.Note{Text: err.Error()})
 		r.progress.fail(r.lab.Now(), err)
 	}
 	r.lab.Record(observe.KindSample, "", "", observe.Sample{Metric: step.MetricFailed, Value: failed})
+}
+
+// stopped notes that whoever started the run has ended it.
+func (r *run) stopped() {
+	r.lab.Record(observe.KindEvent, "", observe.EventStopped, observe.Note{Text: "stopped early"})
+	r.progress.Note(r.lab.Now(), "stopped early: judging what was seen")
 }
 
 func (r *run) broken(err error) {

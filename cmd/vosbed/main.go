@@ -15,8 +15,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/vosbed/vosbed/harness/lab"
-	"github.com/vosbed/vosbed/harness/lab/jail"
 	"github.com/vosbed/vosbed/harness/scenario"
 	"github.com/vosbed/vosbed/internal/buildinfo"
 	"github.com/vosbed/vosbed/internal/strictyaml"
@@ -63,33 +61,59 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w%s: see `%s --help`", err, nearFlag(cmd, err), cmd.CommandPath())
+		return usage{fmt.Errorf("%w%s: see `%s --help`", err, nearFlag(cmd, err), cmd.CommandPath())}
 	})
 	root.PersistentFlags().StringVar(&a.scenarios, "scenarios", "scenarios", "folder of the scenarios")
 	root.AddCommand(a.runCommand(), a.superviseCommand(), a.engineCommand(), a.agentCommand())
 	root.AddCommand(a.planCommand(), a.lintCommand(), a.listCommand(), a.judgeCommand(), a.reportCommand())
 	root.AddCommand(a.doctorCommand(), a.shellCommand(), a.mutantsCommand(), a.schemaCommand())
+	strict(root)
 	return root
 }
 
-// explain prints an error in one sentence and chooses the exit status.
+// explain prints an error in one sentence and chooses the exit status: a slip in
+// what was written is told from what cannot be done here.
 func (a *app) explain(err error) int {
-	switch {
-	case scenario.IsMistake(err):
-		fmt.Fprintf(a.stderr, "vosbed: %s\n", scenario.Render(err))
-		return exitMistake
-	case errors.Is(err, lab.ErrCannot), errors.Is(err, jail.ErrNotPermitted):
-		fmt.Fprintf(a.stderr, "vosbed: %v\n", err)
-		return exitCannot
-	case errors.Is(err, errLab):
-		fmt.Fprintf(a.stderr, "vosbed: %v\n", err)
-		return exitCannot
-	}
-	fmt.Fprintf(a.stderr, "vosbed: %s\n", strings.TrimSpace(err.Error()))
-	if strings.HasPrefix(err.Error(), "unknown command") {
+	unknown := strings.HasPrefix(err.Error(), unknownCommand)
+	fmt.Fprintf(a.stderr, "vosbed: %s\n", strings.TrimSpace(scenario.Render(err)))
+	if unknown {
 		fmt.Fprintln(a.stderr, "see `vosbed --help`")
 	}
-	return exitMistake
+	if unknown || scenario.IsMistake(err) || errors.Is(err, errUsage) {
+		return exitMistake
+	}
+	return exitCannot
+}
+
+// unknownCommand is how the error of a command that is not there begins.
+const unknownCommand = "unknown command"
+
+// errUsage marks a command line that cannot be meant.
+var errUsage = errors.New("usage")
+
+// usage is a mistake in the command line. Its words are those of err.
+type usage struct{ error }
+
+// Is makes it an [errUsage].
+func (usage) Is(target error) bool { return target == errUsage }
+
+// Unwrap returns what was wrong.
+func (u usage) Unwrap() error { return u.error }
+
+// strict makes mistakes in the number of arguments mistakes of usage, in a command
+// and those below it.
+func strict(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usage{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		strict(sub)
+	}
 }
 
 // nearFlag suggests the flag that was perhaps meant.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -191,7 +192,11 @@ func (a *app) reportCommand() *cobra.Command {
 		Short: "Write the HTML and JUnit reports of a run again",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := report.Write(args[0]); err != nil {
+			err := report.Write(args[0])
+			if errors.Is(err, fs.ErrNotExist) {
+				return usage{err}
+			}
+			if err != nil {
 				return err
 			}
 			fmt.Fprintln(a.stdout, filepath.Join(args[0], report.FileHTML))

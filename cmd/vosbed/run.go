@@ -63,10 +63,10 @@ func envDuration() time.Duration {
 // checkEnv refuses what envTrials and envDuration would overlook.
 func checkEnv() error {
 	if v := os.Getenv("TRIALS"); v != "" && envTrials() == 0 {
-		return fmt.Errorf("TRIALS=%s is not a number of trials, such as 3", v)
+		return usage{fmt.Errorf("TRIALS=%s is not a number of trials, such as 3", v)}
 	}
 	if v := os.Getenv("DURATION"); v != "" && envDuration() == 0 {
-		return fmt.Errorf("DURATION=%s is not a duration with a unit, such as 30s", v)
+		return usage{fmt.Errorf("DURATION=%s is not a duration with a unit, such as 30s", v)}
 	}
 	return nil
 }

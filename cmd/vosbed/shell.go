@@ -91,7 +91,7 @@ func shell(dir, node string, argv []string) error {
 	}
 	fd, ok := s.Nodes[node]
 	if !ok {
-		return fmt.Errorf("no node %q: there are %s", node, strings.Join(slices.Sorted(maps.Keys(s.Nodes)), ", "))
+		return usage{fmt.Errorf("no node %q: there are %s", node, strings.Join(slices.Sorted(maps.Keys(s.Nodes)), ", "))}
 	}
 	if len(argv) == 0 {
 		argv = []string{cmp.Or(os.Getenv("SHELL"), "/bin/bash")}

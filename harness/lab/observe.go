@@ -87,7 +87,7 @@ func (l *Lab) StartWatch() (*watch.Watch, error) {
 }
 
 // Guard samples what could spoil a measurement, once a second until ctx ends: CPU
-// time stolen by the host (share) and how late a 1 ms timer fires (ms, worst).
+// time stolen by the host (share) and how late a 10 ms timer fires (ms, worst).
 func (l *Lab) Guard(ctx context.Context) {
 	before := cpuTimes()
 	next := Monotonic() + time.Second
@@ -97,12 +97,12 @@ func (l *Lab) Guard(ctx context.Context) {
 		ts := unix.NsecToTimespec(int64(10 * time.Millisecond))
 		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &ts, nil)
 		worst = max(worst, Monotonic()-start-10*time.Millisecond)
-		if Monotonic() < next {
+		if Monotonic() < next && ctx.Err() == nil { // the last second may be short
 			continue
 		}
 		now := cpuTimes()
 		l.Record(observe.KindSample, "", "", observe.Sample{Metric: observe.MetricSteal, Value: 100 * now.steal(before), Unit: "%"})
-		l.Record(observe.KindSample, "", "", observe.Sample{Metric: "lab_timer_late_ms", Value: float64(worst) / 1e6, Unit: "ms"})
+		l.Record(observe.KindSample, "", "", observe.Sample{Metric: observe.MetricTimerLate, Value: float64(worst) / 1e6, Unit: "ms"})
 		before, worst = now, 0
 		next = Monotonic() + time.Second
 	}

@@ -99,6 +99,9 @@ func (r *Result) describe(history []observe.Record) {
 			}
 		}
 	}
+	if r.stopped {
+		r.FailedSteps = nil // it was interrupted
+	}
 	if !begun {
 		r.Broken = append(r.Broken, "the history has no record of its run")
 	}
