@@ -22,14 +22,16 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vosbed/vosbed/appliance/internal/plan"
 	"github.com/vosbed/vosbed/appliance/lb"
 	"github.com/vosbed/vosbed/internal/testenv"
 )
 
 // patience is the timeout of checks that must run into it: long enough for a
-// handshake on a busy machine.
-const patience = 1500 * time.Millisecond
+// handshake on a busy machine that stands still for a second.
+const patience = 3 * time.Second
 
 // guideProbe is the guide's check of a server at addr.
 func guideProbe(addr netip.AddrPort) plan.Probe {
@@ -180,7 +182,7 @@ func TestServerBehaviours(t *testing.T) {
 		{"huge body contains", huge, contains, 200, ""},
 		{"control characters", body("\x1b[31mred\x00"), nil, 200, "got 200 `·[31mred·`, wanted body equal to `Healthy`"},
 		{"slow drip", drip, soon, 200, "got 200 `HHHH"},
-		{"hang before the header", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, soon, 0, "no answer within 1.5s while waiting for the answer"},
+		{"hang before the header", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, soon, 0, "no answer within 3s while waiting for the answer"},
 		{"aborted", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, nil, 0, "the server closed the connection while waiting for the answer"},
 		{"broken off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
@@ -247,12 +249,7 @@ func TestTalkativeServer(t *testing.T) {
 
 func TestRawServers(t *testing.T) {
 	t.Parallel()
-	closed, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test listener on loopback
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := addrPort(t, closed.Addr())
-	_ = closed.Close()
+	refused := deafPort(t)
 	plain := func(p *plan.Probe) { p.Check.Scheme = lb.HTTP }
 	soon := func(p *plan.Probe) { p.Check.Timeout = patience }
 	connect := func(p *plan.Probe) { p.Check.Kind = lb.CheckConnect }
@@ -266,8 +263,8 @@ func TestRawServers(t *testing.T) {
 		{"refused", refused, nil, "connection refused while connecting"},
 		{"refused connect", refused, connect, "connection refused while connecting"},
 		{"connect", rawServer(t, func(net.Conn) {}), connect, ""},
-		{"hang before TLS", rawServer(t, silent), soon, "no answer within 1.5s while negotiating TLS"},
-		{"hang", rawServer(t, silent), func(p *plan.Probe) { plain(p); soon(p) }, "no answer within 1.5s while waiting for the answer"},
+		{"hang before TLS", rawServer(t, silent), soon, "no answer within 3s while negotiating TLS"},
+		{"hang", rawServer(t, silent), func(p *plan.Probe) { plain(p); soon(p) }, "no answer within 3s while waiting for the answer"},
 		{"connect to one that hangs", rawServer(t, silent), connect, ""},
 		{"reset", rawServer(t, reset), plain, "the server reset the connection while waiting for the answer"},
 		{"half open", rawServer(t, halfOpen), plain, "the server closed the connection while waiting for the answer"},
@@ -289,6 +286,24 @@ func TestRawServers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// deafPort is a port that nobody listens on, and that nobody else gets meanwhile.
+func deafPort(t *testing.T) netip.AddrPort {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	at, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(at.(*unix.SockaddrInet4).Port))
 }
 
 // reset answers the request with a TCP reset.
