@@ -19,6 +19,7 @@ const (
 	// is a listening socket, and the proxy opens no more than that many.
 	MaxListeners = 1024
 	maxName      = 64
+	maxNodeName  = 32 // as heartbeats carry it
 	maxExpect    = 4096
 )
 
@@ -105,6 +106,9 @@ func between(r *reader, path string, n, low, high int) {
 
 func validateNode(r *reader, n lb.Node) {
 	checkName(r, "node.name", n.Name)
+	if len(n.Name) > maxNodeName && len(n.Name) <= maxName {
+		r.fail("node.name", "the name has %d characters, but heartbeats carry at most %d -- choose a shorter one", len(n.Name), maxNodeName)
+	}
 	names := make(map[string]int)
 	for i, p := range n.Paths {
 		path := fmt.Sprintf("node.heartbeat[%d]", i)
