@@ -48,3 +48,33 @@ func (s *schedule) due(now time.Duration) bool {
 	}
 	return true
 }
+
+// retryPeriod is how soon an address is tried again that could not be added or removed.
+const retryPeriod = 5 * time.Second
+
+// again says when to try again; the zero value is never. What fails outside of Fire
+// has no time yet: the next Fire begins the wait.
+type again struct {
+	due, waiting bool
+	at           time.Duration
+}
+
+func (a *again) next() time.Duration {
+	switch {
+	case !a.due:
+		return Forever
+	case !a.waiting:
+		return 0
+	}
+	return a.at
+}
+
+// take reports whether it is time to try.
+func (a *again) take(now time.Duration) bool {
+	if !a.due || (a.waiting && now < a.at) {
+		return false
+	}
+	ready := a.waiting
+	a.waiting, a.at = true, now+retryPeriod
+	return ready
+}
