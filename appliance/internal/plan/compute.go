@@ -21,6 +21,9 @@ func Compute(in Inputs) Plan {
 			c.plan.L7.Frontends = append(c.plan.L7.Frontends, c.frontend(svc))
 			continue
 		}
+		if vip.Interface == "" {
+			continue // a problem by now: nothing can carry it, and the others are to work
+		}
 		c.plan.L4.Services = append(c.plan.L4.Services, c.l4Service(svc, vip.Interface))
 	}
 	c.plan.L4.Leased = in.Config.Cluster.Paired && in.Config.Cluster.Lease
@@ -61,12 +64,12 @@ func (c *computation) decision(id lb.RealID) Decision {
 		return Decision{lb.Halted, "halted by the operator"}
 	case over.State == lb.Drain && c.expired(over):
 		return Decision{lb.Halted, "halted: its drain deadline has passed"}
+	case known && !up:
+		return Decision{lb.Down, "failing its health check"}
+	case over.State == lb.Drain: // the operator's word needs no verdict
+		return Decision{lb.Draining, "draining: no new clients"}
 	case !known:
 		return Decision{lb.Unchecked, "not checked yet"}
-	case !up:
-		return Decision{lb.Down, "failing its health check"}
-	case over.State == lb.Drain:
-		return Decision{lb.Draining, "draining: no new clients"}
 	}
 	return Decision{lb.Serving, "healthy"}
 }

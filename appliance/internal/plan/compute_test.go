@@ -2,6 +2,7 @@ package plan
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,6 +82,7 @@ func TestDecisions(t *testing.T) {
 		{"failing is down", down, lb.Override{}, lb.Down, time.Time{}},
 		{"halt beats healthy", up, lb.Override{State: lb.Halt}, lb.Halted, time.Time{}},
 		{"drain keeps a healthy server draining", up, lb.Override{State: lb.Drain}, lb.Draining, time.Time{}},
+		{"drain needs no verdict", nil, lb.Override{State: lb.Drain, Deadline: later}, lb.Draining, later},
 		{"drain of a failed server is down", down, lb.Override{State: lb.Drain}, lb.Down, time.Time{}},
 		{"deadline to come wakes", up, lb.Override{State: lb.Drain, Deadline: later}, lb.Draining, later},
 		{"deadline passed halts", up, lb.Override{State: lb.Drain, Deadline: before}, lb.Halted, time.Time{}},
@@ -129,13 +131,38 @@ func TestInterfaceChoice(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := Compute(Inputs{Config: guide(), Links: tt.links})
-			if got := p.L4.Services[0].Interface; got != tt.want {
+			got := ""
+			if len(p.L4.Services) > 0 {
+				got = p.L4.Services[0].Interface
+			}
+			if got != tt.want {
 				t.Errorf("interface %q, want %q", got, tt.want)
 			}
 			if (len(p.Problems) > 0) != (tt.want == "") {
 				t.Errorf("problems: %q", p.Problems)
 			}
 		})
+	}
+}
+
+// TestServiceInNoSubnet: nothing can carry it, so neither its service nor its address
+// is in the plan, and the others are as they would be without it.
+func TestServiceInNoSubnet(t *testing.T) {
+	cfg := guide()
+	lost := cfg.Services[0]
+	lost.Name, lost.Addr = "A_Lost", addr("172.16.0.1")
+	in := Inputs{Config: cfg, Links: segment()[1:]}
+	want := Compute(in)
+	in.Config.Services = append([]lb.VirtualService{lost}, cfg.Services...)
+	got := Compute(in)
+	same := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+	for _, diff := range []string{cmp.Diff(want.L4, got.L4, same), cmp.Diff(want.VIPs, got.VIPs, same)} {
+		if diff != "" {
+			t.Errorf("with a service in no subnet (-without +with)\n%s", diff)
+		}
+	}
+	if len(got.Problems) != 1 || !strings.Contains(got.Problems[0], "A_Lost") {
+		t.Errorf("problems: %q", got.Problems)
 	}
 }
 

@@ -124,3 +124,17 @@ type Probe struct {
 	Served bool
 	Layer  lb.Layer
 }
+
+// Unserved is the error of an actuator that has done its part but for some addresses:
+// nothing answers for them, so they must not be announced. An actuator that fails with
+// any other error answers for none.
+type Unserved struct {
+	Addrs []netip.Addr
+	Err   error
+}
+
+// Error returns the cause.
+func (u *Unserved) Error() string { return u.Err.Error() }
+
+// Unwrap returns the cause.
+func (u *Unserved) Unwrap() error { return u.Err }
