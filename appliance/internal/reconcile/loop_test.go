@@ -3,7 +3,9 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -16,6 +18,7 @@ import (
 // fixture records the order of calls; everything runs in one bubble.
 type fixture struct {
 	calls  []string
+	given  [][]plan.VIP // to the announcer, call by call
 	fail   map[string]error
 	inputs plan.Inputs
 	alive  int
@@ -23,8 +26,11 @@ type fixture struct {
 }
 
 func (f *fixture) actuator(name string) Actuator {
-	return Actuator{name, func(context.Context, plan.Plan) error {
+	return Actuator{name, func(_ context.Context, p plan.Plan) error {
 		f.calls = append(f.calls, name)
+		if name == "vip" {
+			f.given = append(f.given, p.VIPs)
+		}
 		return f.fail[name]
 	}}
 }
@@ -144,6 +150,116 @@ func TestAliveStopsWhenAnActuatorHangs(t *testing.T) {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// services makes layer-4 services of these addresses on eth0 the input.
+func (f *fixture) services(addrs ...string) {
+	f.inputs.Config.Services = nil
+	for _, a := range addrs {
+		f.inputs.Config.Services = append(f.inputs.Config.Services,
+			lb.VirtualService{Name: a, Addr: netip.MustParseAddr(a), Interface: "eth0", Layer: lb.Layer4})
+	}
+}
+
+func vips(addrs ...string) []plan.VIP {
+	var out []plan.VIP
+	for _, a := range addrs {
+		out = append(out, plan.VIP{Addr: netip.MustParseAddr(a), Interface: "eth0"})
+	}
+	return out
+}
+
+// last is what the announcer was given at the end, nil if it was never called.
+func (f *fixture) last() []plan.VIP {
+	if len(f.given) == 0 {
+		return nil
+	}
+	return f.given[len(f.given)-1]
+}
+
+func TestNothingIsAnnouncedBeforeItIsServed(t *testing.T) {
+	for _, broken := range []string{"dataplane", "proxy"} {
+		t.Run(broken, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fixture{fail: map[string]error{broken: errors.New("no such device")}}
+				f.services("10.0.0.1", "10.0.0.2")
+				l := f.loop()
+				start(t, l)
+				<-time.After(10 * time.Second)
+				synctest.Wait()
+				if len(f.given) != 0 {
+					t.Fatalf("announced %v, which nothing serves", f.given)
+				}
+				f.fail = nil
+				<-time.After(10 * time.Second)
+				synctest.Wait()
+				if !slices.Equal(f.last(), vips("10.0.0.1", "10.0.0.2")) {
+					t.Errorf("announced %v after the repair", f.last())
+				}
+				// A failure of later takes nothing back and lets nothing new in.
+				f.fail = map[string]error{broken: errors.New("no memory")}
+				f.services("10.0.0.2", "10.0.0.3")
+				l.Dirty()
+				synctest.Wait()
+				if !slices.Equal(f.last(), vips("10.0.0.2")) {
+					t.Errorf("announced %v while %s fails for new ones", f.last(), broken)
+				}
+			})
+		})
+	}
+}
+
+func TestUnservedAddressesAreWithheld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := &plan.Unserved{Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, Err: errors.New("too many services")}
+		f := &fixture{fail: map[string]error{"dataplane": fmt.Errorf("program: %w", bad)}}
+		f.services("10.0.0.1")
+		l := f.loop()
+		start(t, l)
+		if len(f.given) != 0 {
+			t.Fatalf("announced %v, of which nothing is served", f.given)
+		}
+		f.services("10.0.0.1", "10.0.0.2")
+		l.Dirty()
+		synctest.Wait()
+		if !slices.Equal(f.last(), vips("10.0.0.2")) {
+			t.Fatalf("announced %v, want the one that is served", f.last())
+		}
+		if !errors.Is(f.failed["dataplane"], bad.Err) {
+			t.Errorf("reported %v", f.failed)
+		}
+		f.fail = nil
+		l.Dirty()
+		synctest.Wait()
+		if !slices.Equal(f.last(), vips("10.0.0.1", "10.0.0.2")) {
+			t.Fatalf("announced %v after the repair", f.last())
+		}
+		f.fail = map[string]error{"dataplane": bad}
+		l.Dirty()
+		synctest.Wait()
+		if !slices.Equal(f.last(), vips("10.0.0.2")) {
+			t.Errorf("announced %v although one is no longer served", f.last())
+		}
+	})
+}
+
+func TestWhatIsNoLongerWantedGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fixture{}
+		f.services("10.0.0.1", "10.0.0.2")
+		l := f.loop()
+		start(t, l)
+		f.calls, f.given = nil, nil
+		f.services("10.0.0.2", "10.0.0.3")
+		l.Dirty()
+		synctest.Wait()
+		if want := []string{"vip", "dataplane", "proxy", "vip"}; !slices.Equal(f.calls[:4], want) {
+			t.Errorf("calls %v, want %v", f.calls, want)
+		}
+		if !slices.Equal(f.given[0], vips("10.0.0.2")) || !slices.Equal(f.last(), vips("10.0.0.2", "10.0.0.3")) {
+			t.Errorf("announced %v", f.given)
 		}
 	})
 }
