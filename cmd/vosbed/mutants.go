@@ -88,7 +88,7 @@ func (a *app) subjects(names []string, only string) ([]subject, error) {
 		}
 	}
 	if len(out) == 0 && only != "" {
-		return nil, fmt.Errorf("%w: mutant %q: see `vosbed plan NAME`", scenario.ErrUnknown, only)
+		return nil, fmt.Errorf("%w: %q: see `vosbed plan NAME`", scenario.ErrNoMutant, only)
 	}
 	return out, nil
 }

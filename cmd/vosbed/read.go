@@ -161,7 +161,11 @@ func (a *app) judgeCommand() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := args[0]
-			scn, err := scenario.Load(a.scenarios, filepath.Join(dir, report.FileScenario))
+			file := filepath.Join(dir, report.FileScenario)
+			if _, err := os.Stat(file); err != nil {
+				return usage{fmt.Errorf("no run to judge in %s: %w", dir, err)}
+			}
+			scn, err := scenario.Load(a.scenarios, file)
 			if err != nil {
 				return err
 			}

@@ -223,11 +223,11 @@ func stepNames(steps []Step) []string {
 // Steps is the name of the expectation that every scenario has: no step failed.
 const Steps = "steps"
 
-// IsMistake tells a broken or unknown scenario from other errors.
+// IsMistake tells a broken or unknown scenario or mutant from other errors.
 func IsMistake(err error) bool {
 	var many strictyaml.Errors
 	var one strictyaml.Error
-	return errors.Is(err, ErrUnknown) || errors.As(err, &many) || errors.As(err, &one)
+	return errors.Is(err, ErrUnknown) || errors.Is(err, ErrNoMutant) || errors.As(err, &many) || errors.As(err, &one)
 }
 
 // Render writes the mistakes of err for a terminal, with their source lines.

@@ -17,8 +17,12 @@ import (
 	"github.com/vosbed/vosbed/internal/strictyaml"
 )
 
-// ErrUnknown reports a scenario name that no file has.
-var ErrUnknown = errors.New("no such scenario")
+// ErrUnknown reports a scenario name that no file has, ErrNoMutant the name of a
+// mutant that the scenario has not.
+var (
+	ErrUnknown  = errors.New("no such scenario")
+	ErrNoMutant = errors.New("no such mutant")
+)
 
 // Names lists the scenarios of a folder, sorted.
 func Names(dir fs.FS) ([]string, error) {
@@ -154,7 +158,7 @@ func mergeNamedList[T any](base, over []T, name func(T) string) []T {
 func (s *Scenario) Mutate(name string) (*Scenario, Mutant, error) {
 	i := slices.IndexFunc(s.Mutants, func(m Mutant) bool { return m.Name == name })
 	if i < 0 {
-		return nil, Mutant{}, fmt.Errorf("%w: mutant %q of scenario %s: there are %s", ErrUnknown, name, s.Name, strings.Join(s.mutantNames(), ", "))
+		return nil, Mutant{}, fmt.Errorf("%w: %q of %s: there are %s", ErrNoMutant, name, s.Name, strings.Join(s.mutantNames(), ", "))
 	}
 	m := s.Mutants[i]
 	out := *s
