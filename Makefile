@@ -52,8 +52,8 @@ generate-check: generate ## the committed objects are what the sources give
 bench: build ## data-plane and lab benchmarks, minus their floors
 	@$(GO) run ./internal/bench
 
-bench-failover: build ## p99 of the outage from at least 100 trials
-	@TRIALS=$${TRIALS:-25} bin/vosbed run failover
+bench-failover: build ## p99 of the outage from 100 trials of each fault (a quarter of an hour)
+	@TRIALS=$${TRIALS:-100} bin/vosbed run failover
 
 bench-peers: build ## HAProxy in the proxy's slot, same run
 	@bin/vosbed run throughput-peers
