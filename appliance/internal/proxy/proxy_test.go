@@ -188,29 +188,33 @@ func TestResetIsPropagated(t *testing.T) {
 
 func TestTimeouts(t *testing.T) {
 	greetAll(t, 1, 8080)
-	r := newRig(t, Options{})
+	r := newRig(t, Options{Loops: 1})
 	f := vip(lb.Ports(8080), 1)
-	f.Settings.IdleTimeout = 300 * time.Millisecond
-	f.Settings.FinTimeout = 100 * time.Millisecond
+	f.Settings.IdleTimeout, f.Settings.FinTimeout = 2*time.Minute, time.Second
 	r.set(f)
 	c := dial(t, "", "127.0.0.100:8080")
 	c.server()
 	// A session with traffic outlives the timeout: it is about silence.
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
 	for range 6 {
-		<-tick.C
+		r.age(time.Minute)
 		c.echo("alive")
 	}
-	start := time.Now()
+	r.age(2 * time.Minute)
 	if err := c.fate(); !errors.Is(err, unix.ECONNRESET) {
 		t.Errorf("idle session ended with %v, want a reset", err)
 	}
-	if took := time.Since(start); took < 200*time.Millisecond {
-		t.Errorf("idle session ended after %v, want about 300 ms", took)
+	// And the same with a clock.
+	f.Settings.IdleTimeout = 300 * time.Millisecond
+	r.set(f)
+	start := time.Now()
+	if err := dial(t, "", "127.0.0.100:8080").fate(); !errors.Is(err, unix.ECONNRESET) {
+		t.Errorf("idle session ended with %v, want a reset", err)
 	}
-	if got := r.proxy.Counters().Refused["idle_timeout"]; got != 1 {
-		t.Errorf("idle timeouts = %d, want 1", got)
+	if took := time.Since(start); took < 300*time.Millisecond {
+		t.Errorf("idle session ended after %v, want 300 ms", took)
+	}
+	if got := r.proxy.Counters().Refused["idle_timeout"]; got != 2 {
+		t.Errorf("idle timeouts = %d, want 2", got)
 	}
 }
 
@@ -220,7 +224,7 @@ func TestConnectTimeout(t *testing.T) {
 	greet(t, "s2:8080", "127.0.1.2:8080")
 	r := newRig(t, Options{})
 	f := vip(lb.Ports(8080), 2)
-	f.Settings.ConnectTimeout = 100 * time.Millisecond
+	f.Settings.ConnectTimeout = 2 * time.Second
 	r.set(f)
 	for i := range 2 {
 		if got := dial(t, fmt.Sprintf("127.0.2.%d", i+1), "127.0.0.100:8080").server(); got != "s2" {

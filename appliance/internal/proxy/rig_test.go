@@ -19,7 +19,8 @@ import (
 	"github.com/vosbed/vosbed/internal/testenv"
 )
 
-// patience bounds every wait of a test.
+// patience bounds every wait of a test. It is generous, as are all times that must not
+// pass: the machine may be busy, and the test may stand still for a second at any time.
 const patience = time.Minute
 
 // rig is a running proxy on loopback with real servers at 127.0.1.n.
@@ -69,7 +70,7 @@ func vip(ports lb.PortSet, servers int) plan.Frontend {
 	f := plan.Frontend{
 		Name: "VIP1", Addr: netip.MustParseAddr("127.0.0.100"), Ports: ports,
 		Persistence: lb.Persistence{Kind: lb.PersistSourceIP, Timeout: time.Minute, Mask4: 32, Mask6: 64},
-		Settings:    lb.ProxySettings{ConnectTimeout: time.Second, Retries: 3},
+		Settings:    lb.ProxySettings{ConnectTimeout: patience, Retries: 3},
 	}
 	for i := range servers {
 		f.Backends = append(f.Backends, plan.Backend{
@@ -224,6 +225,21 @@ func fate(t *testing.T, to string) error {
 	}
 	_, err = io.Copy(io.Discard, c)
 	return err
+}
+
+// age makes every session look as if it had been silent for d longer, and its timer
+// look at once: long times pass without waiting, and none passes by itself.
+func (r *rig) age(d time.Duration) {
+	for _, w := range r.proxy.workers {
+		w.loop.Do(func() {
+			for s := w.all.next; s != &w.all; {
+				next := s.next
+				s.last = s.last.Add(-d)
+				s.tick()
+				s = next
+			}
+		})
+	}
 }
 
 // eventually waits for a condition.
