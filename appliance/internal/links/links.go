@@ -3,11 +3,9 @@
 package links
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -68,29 +66,4 @@ func defaultRoutes() ([]int, error) {
 		}
 	}
 	return out, nil
-}
-
-// Watch calls changed after every change of an interface or address until ctx
-// ends. Where the kernel's events are lost it looks again every 10 s.
-func Watch(ctx context.Context, changed func()) error {
-	done := make(chan struct{})
-	defer close(done)
-	addrs := make(chan netlink.AddrUpdate, 64)
-	if err := netlink.AddrSubscribe(addrs, done); err != nil {
-		return fmt.Errorf("watch addresses: %w", err)
-	}
-	again := time.NewTicker(10 * time.Second)
-	defer again.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-again.C:
-		case _, ok := <-addrs:
-			if !ok {
-				addrs = nil
-			}
-		}
-		changed()
-	}
 }
