@@ -12,7 +12,9 @@ import (
 )
 
 // Plane is a layer-4 engine. Set takes the whole desired table, may be repeated
-// (an equal second Set does nothing) and changes only the difference. Close
+// (an equal second Set does nothing) and changes only the difference. A service that
+// cannot be programmed takes nothing from the others: Set leaves it out and returns a
+// [plan.Unserved] that names it. Close
 // releases handles and leaves the kernel state in place: it outlives the daemon.
 type Plane interface {
 	Set(ctx context.Context, table plan.L4Table) error
@@ -21,7 +23,13 @@ type Plane interface {
 }
 
 // Counters is one reading of an engine. Drops is keyed by reason, snake_case:
-// "port_not_served", "lease_expired", "no_server", "fragment_unknown", "table_full", "malformed".
+// "port_not_served", "lease_expired", "no_server", "fragment_unknown", "malformed".
+//
+// Four reasons say what full tables have cost although no packet was dropped:
+// "table_full" (a decision that could not be stored), "flow_lost" (a TCP packet in
+// mid-stream of which neither table knew the server: it was scheduled as new),
+// "flow_evicted" and "entry_evicted" (flows and clients that had to make room; their
+// Packets count entries).
 type Counters struct {
 	Services map[string]lb.ServiceCounters
 	Drops    map[string]lb.Counter

@@ -9,6 +9,45 @@ func flows() []Case {
 			tcp A 10.0.0.1:1001 > V:80 => B
 			tcp A 10.0.0.1:1000 > V:80 => A`},
 		{Name: "mid-stream packets are never refused", Setup: "nopersist", Script: `tcp A 10.0.0.1:1000 > V:80 => A`},
+		{Name: "flows that no table knows are counted", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			tcp A 10.0.0.1:1000 > V:80 => A
+			tcp A 10.0.0.1:2000 > V:80 => A
+			udp 10.0.0.2:1000 > V:5000 => B
+			tcp R 10.0.0.3:1000 > V:80 => X
+			lost 0
+			tcp A 10.0.0.4:1000 > V:80 => Y
+			lost 1
+			tcp A 10.0.0.4:1000 > V:80 => Y
+			halt A
+			tcp A 10.0.0.1:1000 > V:80 => !A
+			lost 1
+			age 61s
+			tcp A 10.0.0.4:2000 > V:80 => Z
+			lost 2`},
+		{Name: "without persistence, a flow that is not known is lost", Setup: "nopersist", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			tcp A 10.0.0.1:1000 > V:80 => A
+			lost 0
+			tcp A 10.0.0.1:2000 > V:80 => X
+			tcp FA 10.0.0.1:3000 > V:80 => Y
+			lost 2`},
+		{Name: "a port that is taken out of the set closes for its flows too", Setup: "shared", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			udp 10.0.0.1:1000 > V:5000 => A
+			udp 10.0.0.1:1000 > V:5001 => A
+			ports 80,5001
+			age 6s
+			tcp A 10.0.0.1:1000 > V:80 => A
+			udp 10.0.0.1:1000 > V:5001 => A
+			udp 10.0.0.1:1000 > V:5000 => drop port_not_served
+			ports 5001
+			age 6s
+			tcp A 10.0.0.1:1000 > V:80 => drop port_not_served
+			udp 10.0.0.1:1000 > V:5001 => A
+			ports 80,5000-6000
+			tcp A 10.0.0.1:1000 > V:80 => A
+			udp 10.0.0.1:1000 > V:5000 => A`},
 		{Name: "FIN and RST lower the count", Setup: "nopersist", Script: `
 			tcp S 10.0.0.1:1000 > V:80 => A
 			conns A 1
@@ -41,7 +80,7 @@ func flows() []Case {
 		{Name: "closed flows linger for ten seconds", Setup: "nopersist", Script: `
 			tcp S 10.0.0.1:1000 > V:80 => A
 			tcp FA 10.0.0.1:1000 > V:80 => A
-			age 9s
+			age 5s
 			sweep
 			tcp A 10.0.0.1:1000 > V:80 => A
 			conns A 0`},
@@ -70,9 +109,9 @@ func persistence() []Case {
 		{Name: "idle entries end", Script: `
 			tcp S 10.0.0.1:1000 > V:80 => A
 			entries 1
-			age 59s
+			age 55s
 			entries 1
-			age 2s
+			age 6s
 			entries 0`},
 		{Name: "traffic keeps an entry", Script: `
 			tcp S 10.0.0.1:1000 > V:80 => A
@@ -114,9 +153,9 @@ func resets() []Case {
 		{Name: "a reset keeps nothing alive and begins nothing", Script: `
 			tcp S 10.0.0.1:1000 > V:80 => A
 			tcp FA 10.0.0.1:1000 > V:80 => A
-			age 9s
+			age 5s
 			tcp R 10.0.0.1:1000 > V:80 => A
-			age 52s
+			age 56s
 			entries 0
 			tcp R 10.0.0.1:1000 > V:80 => X
 			tcp R 10.0.0.2:1000 > V:80 => Y
@@ -127,9 +166,9 @@ func resets() []Case {
 			tcp S 10.0.0.1:1000 > V:80 => A
 			tcp R 10.0.0.1:2000 > V:80 => A
 			conns A 1
-			age 59s
+			age 55s
 			tcp R 10.0.0.1:2000 > V:80 => A
-			age 2s
+			age 6s
 			entries 0`},
 		{Name: "a connection whose end alone is seen is not counted", Script: `
 			tcp FA 10.0.0.1:1000 > V:80 => A

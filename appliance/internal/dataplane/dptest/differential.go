@@ -3,16 +3,18 @@ package dptest
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"testing"
 )
 
 // Differential throws the same random packets and changes at the engine and at the
-// model and demands the same verdict each time. A failure names the seed.
-func Differential(t *testing.T, factory Factory, seed uint64, steps int) {
+// model and demands the same verdict each time, and counters that account for all of
+// them. A failure names the seed. words are added to the setup, such as "v6".
+func Differential(t *testing.T, factory Factory, seed uint64, steps int, words ...string) {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(seed, seed))
-	c := Case{Setup: strings.Join(setups(rnd), " ")}
+	c := Case{Setup: strings.Join(append(setups(rnd), words...), " ")}
 	model, engine := newWorld(t, c), newWorld(t, c)
 	model.bench = NewModel()
 	engine.bench = factory(t, engine.table)
@@ -29,16 +31,22 @@ func Differential(t *testing.T, factory Factory, seed uint64, steps int) {
 		line := randomLine(rnd, c)
 		past = append(past, line)
 		model.line, engine.line = i, i
-		if !strings.Contains(line, ":") && !strings.Contains(line, ">") {
+		if !strings.Contains(line, ">") {
 			model.do(line)
 			engine.do(line)
 			continue
 		}
-		want, got := model.verdict(line), engine.verdict(line)
+		words := strings.Fields(line)
+		want, got := model.verdict(words), engine.verdict(words)
 		if want != got {
 			t.Fatalf("seed %d (%s), step %d: the engine says %q, the model %q to the last of\n%s",
 				seed, c.Setup, i, got, want, strings.Join(past[max(0, i-30):], "\n"))
 		}
+	}
+	model.audit()
+	engine.audit()
+	if want, got := model.lost(), engine.lost(); want != got {
+		t.Errorf("seed %d (%s): the engine has lost the flows of %+v, the model of %+v", seed, c.Setup, got, want)
 	}
 }
 
@@ -52,32 +60,43 @@ func setups(rnd *rand.Rand) []string {
 	return out
 }
 
+// randomClient is one of a few, some of which share a prefix of persistence.
+func randomClient(rnd *rand.Rand, c Case) netip.Addr {
+	net, host := byte(rnd.IntN(2)), byte(1+rnd.IntN(12))
+	if c.has("v6") {
+		return netip.AddrFrom16([16]byte{0: 0xfd, 7: net<<2 | host%4, 15: host})
+	}
+	return netip.AddrFrom4([4]byte{10, 0, net, host})
+}
+
 // randomLine is a packet line without its verdict, or a change.
 func randomLine(rnd *rand.Rand, c Case) string {
-	client := fmt.Sprintf("10.0.%d.%d", rnd.IntN(2), 1+rnd.IntN(12))
-	port := 1000 + rnd.IntN(3)
+	ip := randomClient(rnd, c)
+	client := netip.AddrPortFrom(ip, uint16(1000+rnd.IntN(3)))
 	dst := []int{80, 80, 5000, 5001, 81, 8080}[rnd.IntN(6)]
 	service := 0
 	if c.has("shared") {
 		service = rnd.IntN(2)
 	}
 	server := fmt.Sprintf("R%d%d", service, rnd.IntN(2))
+	opts := []string{"", "", "", "opts "}[rnd.IntN(4)]
 	switch n := rnd.IntN(100); {
 	case n < 45:
-		return fmt.Sprintf("tcp %s %s:%d > V:%d", []string{"S", "A", "A", "FA", "R"}[rnd.IntN(5)], client, port, dst)
+		return fmt.Sprintf("tcp %s %s%s > V:%d", []string{"S", "A", "A", "FA", "R"}[rnd.IntN(5)], opts, client, dst)
 	case n < 65:
-		return fmt.Sprintf("udp %s:%d > V:%d", client, port, dst)
+		return fmt.Sprintf("udp %s%s > V:%d", opts, client, dst)
 	case n < 70:
-		return fmt.Sprintf("udp first#%d %s:%d > V:%d", rnd.IntN(4), client, port, dst)
+		return fmt.Sprintf("udp first#%d %s > V:%d", rnd.IntN(4), client, dst)
 	case n < 75:
-		return fmt.Sprintf("udp later#%d %s > V", rnd.IntN(4), client)
+		return fmt.Sprintf("udp later#%d %s > V", rnd.IntN(4), ip)
 	case n < 80:
-		return fmt.Sprintf("icmp error %s > V tcp %d %d", client, dst, port)
+		return fmt.Sprintf("icmp error %s > V tcp %d %d", ip, dst, client.Port())
 	case n < 82:
 		return "lease " + []string{"on", "off"}[rnd.IntN(2)]
 	case n < 87:
-		// No timeout is a multiple of seven seconds: real time passes in the engine.
-		return fmt.Sprintf("age %ds", 7*(1+rnd.IntN(6)))
+		// Real time passes in the engine: no multiple of 22 s is less than eight seconds
+		// below a timeout (10, 30, 60, 120, 300, 900 s), so a stall does not reach one.
+		return fmt.Sprintf("age %ds", 22*(1+rnd.IntN(2)))
 	case n < 90:
 		return "sweep"
 	case n < 92:
@@ -86,22 +105,4 @@ func randomLine(rnd *rand.Rand, c Case) string {
 		return "clear"
 	}
 	return []string{"drain ", "halt ", "down ", "online ", "online "}[rnd.IntN(5)] + server
-}
-
-// verdict sends a packet line and returns what became of it.
-func (w *world) verdict(line string) string {
-	w.t.Helper()
-	p, o, err := parse(w.c, strings.Fields(line))
-	if err != nil {
-		w.fatal("%v", err)
-	}
-	frame, err := build(p, o)
-	if err != nil {
-		w.fatal("%v", err)
-	}
-	got, err := w.bench.Ingress(p, frame)
-	if err != nil {
-		w.fatal("%s: %v", line, err)
-	}
-	return got.String()
 }

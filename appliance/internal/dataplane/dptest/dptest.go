@@ -18,8 +18,13 @@
 // V is the VIP, W the guarded (layer-7) VIP. Options before the addresses: foreign, broadcast, malformed:KIND,
 // opts (IPv4 options or IPv6 extension headers), out (egress program). Other lines
 // change the world: "drain A", "halt A", "down A", "online A", "weight A 0", "max A
-// 2 1", "remove A", "restore", "age 61s", "lease on|off", "sweep", "entries N",
-// "conns A N", "conflicts N", "restart", "clear", "clear 10.0.0.1".
+// 2 1", "remove A", "restore", "ports 80,90-99" (of the first service), "age 61s",
+// "lease on|off", "sweep", "entries N", "conns A N", "conflicts N", "lost N", "restart",
+// "clear", "clear 10.0.0.1".
+//
+// After each script the engine's counters must account for its packets and bytes.
+// Real time passes in an engine: ages keep five seconds away from every timeout, so
+// that a test process which the machine stalls for a second is none the wiser.
 package dptest
 
 import (
@@ -52,6 +57,14 @@ type Bench interface {
 	Restart() error
 }
 
+// Marker is the optional face of a bench that can tell whether a Set has written
+// anything: Mark changes what is programmed behind the engine's back, Marked says
+// whether all of that is still so.
+type Marker interface {
+	Mark() error
+	Marked() (bool, error)
+}
+
 // Factory makes a fresh engine able to reach the real servers of the table.
 type Factory func(t *testing.T, table plan.L4Table) Bench
 
@@ -70,10 +83,13 @@ func Run(t *testing.T, factory Factory) {
 				w.line = i + 1
 				w.do(strings.TrimSpace(line))
 			}
+			w.audit()
 		})
 	}
 	t.Run("equal Set does nothing", func(t *testing.T) { setTwice(t, factory) })
+	t.Run("one bad service takes nothing from the others", func(t *testing.T) { oneBad(t, factory) })
 	t.Run("import and export", func(t *testing.T) { importExport(t, factory) })
+	t.Run("stream", func(t *testing.T) { stream(t, factory) })
 }
 
 // Case is one behaviour.
@@ -99,12 +115,13 @@ type world struct {
 	bench  Bench
 	labels map[string]netip.Addr
 	line   int
+	tally  tally
 }
 
 func newWorld(t *testing.T, c Case) *world {
 	t.Helper()
 	table := Table(c)
-	return &world{t: t, c: c, table: table, whole: clone(table), labels: map[string]netip.Addr{}}
+	return &world{t: t, c: c, table: table, whole: clone(table), labels: map[string]netip.Addr{}, tally: newTally()}
 }
 
 func (w *world) apply() {

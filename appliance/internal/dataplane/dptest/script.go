@@ -32,6 +32,13 @@ func (w *world) do(line string) {
 		w.real(f[1], func(r *plan.L4Real) { r.MaxConns, r.MinConns = w.number(f[2]), w.number(f[3]) })
 	case "remove":
 		w.remove(f[1])
+	case "ports":
+		ports, err := lb.ParsePortSet(f[1])
+		if err != nil {
+			w.fatal("%v", err)
+		}
+		w.table.Services[0].Ports = ports
+		w.apply()
 	case "restore":
 		w.table = clone(w.whole)
 		w.apply()
@@ -62,7 +69,7 @@ func (w *world) observe(f []string) {
 		if err = w.bench.Restart(); err == nil {
 			w.apply()
 		}
-	case "entries", "conns", "conflicts", "clear":
+	case "entries", "conns", "conflicts", "clear", "lost":
 		w.count(f)
 	default:
 		w.fatal("unknown line %q", strings.Join(f, " "))
@@ -85,6 +92,9 @@ func (w *world) count(f []string) {
 	case "conns":
 		c, err := w.bench.Counters(ctx)
 		w.equal("open connections", int(c.Services["media"].Reals[w.name(f[1])].ActiveConns), w.number(f[2]), err)
+	case "lost":
+		c, err := w.bench.Counters(ctx)
+		w.equal("lost flows", int(c.Drops["flow_lost"].Packets), w.number(f[1]), err)
 	case "clear":
 		var sel dataplane.Selector
 		if len(f) > 1 {
@@ -114,14 +124,8 @@ func (w *world) number(text string) int {
 
 // name is the server's name behind a label.
 func (w *world) name(label string) string {
-	for _, s := range w.whole.Services {
-		for _, r := range s.Reals {
-			if r.Addr == w.labels[label] {
-				return r.Name
-			}
-		}
-	}
-	return ""
+	_, name := w.serverAt(w.labels[label])
+	return name
 }
 
 // real changes a labelled server and sets the table.
@@ -140,6 +144,7 @@ func (w *world) real(label string, change func(*plan.L4Real)) {
 
 func (w *world) remove(label string) {
 	w.t.Helper()
+	delete(w.tally.servers, w.labels[label]) // if it comes back, it is another
 	for i := range w.table.Services {
 		s := &w.table.Services[i]
 		s.Reals = slices.DeleteFunc(s.Reals, func(r plan.L4Real) bool { return r.Addr == w.labels[label] })
@@ -149,6 +154,12 @@ func (w *world) remove(label string) {
 
 // send puts a packet in and judges what comes out.
 func (w *world) send(f []string, want string) {
+	w.t.Helper()
+	w.judge(strings.Join(f, " "), want, w.verdict(f))
+}
+
+// verdict sends the packet of a line and returns what became of it.
+func (w *world) verdict(f []string) memory.Verdict {
 	w.t.Helper()
 	p, o, err := parse(w.c, f)
 	if err != nil {
@@ -167,7 +178,8 @@ func (w *world) send(f []string, want string) {
 	if err != nil {
 		w.fatal("%v: %v", f, err)
 	}
-	w.judge(strings.Join(f, " "), want, got)
+	w.note(got, frame)
+	return got
 }
 
 func (w *world) judge(what, want string, got memory.Verdict) {

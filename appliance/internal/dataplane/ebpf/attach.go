@@ -46,18 +46,18 @@ func (p *Plane) hooks() []hook {
 }
 
 // attachAll makes every interface that carries a VIP run the programs, and no other.
-func (p *Plane) attachAll(t plan.L4Table) error {
+// down are the interfaces of which it could not.
+func (p *Plane) attachAll(t plan.L4Table) (down map[string]bool, err error) {
 	wanted := map[string]bool{}
-	for _, s := range t.Services {
-		wanted[s.Interface] = true
-	}
-	for _, v := range t.OtherVIPs {
+	for _, v := range addresses(t) {
 		wanted[v.Interface] = true
 	}
 	var errs []error
+	down = map[string]bool{}
 	for name := range wanted {
 		if err := p.attach(name); err != nil {
 			errs = append(errs, fmt.Errorf("attach the data plane to interface %s: %w", name, err))
+			down[name] = true
 		}
 	}
 	for name, a := range p.ifaces {
@@ -66,17 +66,21 @@ func (p *Plane) attachAll(t plan.L4Table) error {
 			delete(p.ifaces, name)
 		}
 	}
-	return errors.Join(append(errs, p.unpinStrangers())...)
+	return down, errors.Join(append(errs, p.unpinStrangers(), p.dropFilters())...)
 }
 
 // reattach hangs the programs into interfaces that were made anew.
 func (p *Plane) reattach() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.objs == nil || !p.set {
+	if p.objs == nil || !p.serving {
 		return nil
 	}
-	return p.attachAll(p.table)
+	_, err := p.attachAll(p.table)
+	if !p.set {
+		return nil // the Set that failed is being repeated, and reports
+	}
+	return err
 }
 
 func (p *Plane) attach(name string) error {
@@ -256,6 +260,30 @@ func filter(h hook, l netlink.Link) *netlink.BpfFilter {
 	}
 }
 
+// dropFilters takes our clsact filters off the interfaces that an earlier process has
+// served and this one does not, once.
+func (p *Plane) dropFilters() error {
+	if p.filtersDropped {
+		return nil
+	}
+	links, err := p.nl.LinkList()
+	if err != nil {
+		return fmt.Errorf("look for filters of an earlier process: %w", err)
+	}
+	mine := map[int]bool{}
+	for _, a := range p.ifaces {
+		mine[a.ifindex] = true
+	}
+	var errs []error
+	for _, l := range links {
+		if !mine[l.Attrs().Index] {
+			errs = append(errs, p.removeFilters(l))
+		}
+	}
+	p.filtersDropped = errors.Join(errs...) == nil
+	return errors.Join(errs...)
+}
+
 // removeFilters takes our clsact filters off, such as those of an earlier mode.
 func (p *Plane) removeFilters(l netlink.Link) error {
 	var errs []error
@@ -266,7 +294,7 @@ func (p *Plane) removeFilters(l netlink.Link) error {
 		}
 		for _, f := range list {
 			if b, ok := f.(*netlink.BpfFilter); ok && b.Name == filterName {
-				errs = append(errs, p.nl.FilterDel(b))
+				errs = append(errs, gone(p.nl.FilterDel(b)))
 			}
 		}
 	}

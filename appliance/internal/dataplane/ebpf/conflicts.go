@@ -103,5 +103,6 @@ func (p *Plane) ResetConflicts() error {
 	}
 	var keys []drConflictKey
 	err := each(p.objs.Conflicts, func(k drConflictKey, _ drConflict) { keys = append(keys, k) })
-	return errors.Join(err, remove(p.objs.Conflicts, keys))
+	_, err2 := remove(p.objs.Conflicts, keys)
+	return errors.Join(err, err2)
 }

@@ -16,6 +16,9 @@ import (
 
 // dropReasons are the names of enum drop, in its order (bpf/consts.h). table_full
 // counts decisions that could not be stored: their packets went through.
+//
+// Three more reasons drop nothing either (see the package comment): flow_lost,
+// flow_evicted and entry_evicted.
 func dropReasons() []string {
 	return []string{
 		"malformed", "lease_expired", "port_not_served", "no_server", "no_route",
@@ -49,6 +52,9 @@ func (p *Plane) Counters(ctx context.Context) (dataplane.Counters, error) {
 		}
 		c.Drops[reason] = lb.Counter{Packets: sum.Packets, Bytes: sum.Bytes}
 	}
+	if err = p.losses(c.Drops); err != nil {
+		return c, err
+	}
 	for a, h := range p.hops {
 		if h.resolved() {
 			c.MACs[a] = net.HardwareAddr(h.mac[:]).String()
@@ -62,11 +68,24 @@ func (p *Plane) Counters(ctx context.Context) (dataplane.Counters, error) {
 	return c, ctx.Err()
 }
 
+// losses are what full tables have cost.
+func (p *Plane) losses(into map[string]lb.Counter) error {
+	lost, err := total(p.objs.Notes, noteFlowLost)
+	if err != nil {
+		return err
+	}
+	into["flow_lost"] = lb.Counter{Packets: lost.Packets, Bytes: lost.Bytes}
+	into["flow_evicted"] = lb.Counter{Packets: p.lostFlows.total}
+	into["entry_evicted"] = lb.Counter{Packets: p.lostEntries.total}
+	return nil
+}
+
 func (p *Plane) freshCensus() (census, error) {
 	if time.Since(p.census.at) < sweepPeriod {
 		return p.census, nil
 	}
-	return p.count(false)
+	f, err := p.count()
+	return f.census, err
 }
 
 func (p *Plane) serviceCounters(s plan.L4Service, now census) (lb.ServiceCounters, error) {

@@ -13,8 +13,11 @@ import (
 
 // Limits and codes of bpf/consts.h.
 const (
-	maxRoster = 256
-	maxShared = 8
+	maxVIPs     = 512
+	maxServices = 1024
+	maxReals    = 8192
+	maxRoster   = 256
+	maxShared   = 8
 
 	vipBalanced = 1
 	vipGuarded  = 2
@@ -54,33 +57,92 @@ func newImage() image {
 	}
 }
 
-// validate refuses, all at once, what this engine cannot do.
-func validate(t plan.L4Table) error {
-	var errs []error
-	for i, s := range t.Services {
-		errs = append(errs, validateService(s))
-		for _, o := range t.Services[:i] {
-			if o.Name == s.Name {
-				errs = append(errs, fmt.Errorf("service %s: the name is used twice", s.Name))
-			}
-			if o.Addr == s.Addr && o.Protocols&s.Protocols != 0 && o.Ports.Overlaps(s.Ports) {
-				errs = append(errs, fmt.Errorf("services %s and %s share ports of %s", o.Name, s.Name, s.Addr))
-			}
+// admission picks what this engine can do from a table, in the table's order.
+type admission struct {
+	table     plan.L4Table
+	names     map[string]bool
+	on        map[netip.Addr][]plan.L4Service
+	addresses map[netip.Addr]bool
+	reals     int
+	errs      []error
+}
+
+// admit returns the part of a table that can be programmed and says why the rest cannot.
+// A mistake in one service takes nothing from the others.
+func admit(t plan.L4Table) (plan.L4Table, []error) {
+	a := admission{
+		table: plan.L4Table{Leased: t.Leased}, names: map[string]bool{},
+		on: map[netip.Addr][]plan.L4Service{}, addresses: map[netip.Addr]bool{},
+	}
+	for _, s := range t.Services {
+		if err := a.refuses(s); err != nil {
+			a.errs = append(a.errs, fmt.Errorf("service %s: %w", s.Name, err))
+			continue
+		}
+		a.table.Services = append(a.table.Services, s)
+		a.names[s.Name], a.addresses[s.Addr] = true, true
+		a.on[s.Addr] = append(a.on[s.Addr], s)
+		a.reals += len(s.Reals)
+	}
+	for _, v := range t.OtherVIPs {
+		if err := a.crowded(v.Addr); err != nil {
+			a.errs = append(a.errs, fmt.Errorf("address %s: %w", v.Addr, err))
+			continue
+		}
+		a.table.OtherVIPs = append(a.table.OtherVIPs, v)
+		a.addresses[v.Addr] = true
+	}
+	return a.table, a.errs
+}
+
+func (a *admission) crowded(addr netip.Addr) error {
+	if !a.addresses[addr] && len(a.addresses) == maxVIPs {
+		return fmt.Errorf("more than %d virtual addresses", maxVIPs)
+	}
+	return nil
+}
+
+// refuses says why a service cannot be programmed beside those that are in.
+func (a *admission) refuses(s plan.L4Service) error {
+	if err := validateService(s); err != nil {
+		return err
+	}
+	switch {
+	case a.names[s.Name]:
+		return errors.New("the name is used twice")
+	case len(a.table.Services) == maxServices:
+		return fmt.Errorf("more than %d services", maxServices)
+	case len(a.on[s.Addr]) == maxShared:
+		return fmt.Errorf("more than %d services on %s", maxShared, s.Addr)
+	case a.reals+len(s.Reals) > maxReals:
+		return fmt.Errorf("more than %d real servers of all services", maxReals)
+	}
+	for _, o := range a.on[s.Addr] {
+		if o.Protocols&s.Protocols != 0 && o.Ports.Overlaps(s.Ports) {
+			return fmt.Errorf("shares ports of %s with service %s", s.Addr, o.Name)
 		}
 	}
-	return errors.Join(errs...)
+	return a.crowded(s.Addr)
 }
 
 func validateService(s plan.L4Service) error {
 	switch {
 	case !s.Addr.IsValid():
-		return fmt.Errorf("service %s: no address", s.Name)
+		return errors.New("no address")
 	case s.Interface == "":
-		return fmt.Errorf("service %s: no interface", s.Name)
+		return errors.New("no interface")
 	case s.Scheduler != lb.WLC && s.Scheduler != lb.Maglev:
-		return fmt.Errorf("service %s: layer 4 cannot schedule by %s: use wlc or maglev", s.Name, s.Scheduler)
+		return fmt.Errorf("layer 4 cannot schedule by %s: use wlc or maglev", s.Scheduler)
 	case len(s.Reals) > maxRoster:
-		return fmt.Errorf("service %s: %d real servers, at most %d", s.Name, len(s.Reals), maxRoster)
+		return fmt.Errorf("%d real servers, at most %d", len(s.Reals), maxRoster)
+	}
+	seen := map[string]bool{}
+	for _, r := range s.Reals {
+		key := r.Name + "\x00" + r.Addr.String()
+		if !r.Addr.IsValid() || seen[key] {
+			return fmt.Errorf("real server %s: no address, or listed twice", r.Name)
+		}
+		seen[key] = true
 	}
 	return nil
 }

@@ -172,6 +172,7 @@ const (
 	drMapFragments    = "fragments"
 	drMapLease        = "lease"
 	drMapLoads        = "loads"
+	drMapNotes        = "notes"
 	drMapPersist      = "persist"
 	drMapPortMaps     = "port_maps"
 	drMapProbeFlows   = "probe_flows"
@@ -251,6 +252,7 @@ type drMapSpecs struct {
 	Fragments    *ebpf.MapSpec `ebpf:"fragments"`
 	Lease        *ebpf.MapSpec `ebpf:"lease"`
 	Loads        *ebpf.MapSpec `ebpf:"loads"`
+	Notes        *ebpf.MapSpec `ebpf:"notes"`
 	Persist      *ebpf.MapSpec `ebpf:"persist"`
 	PortMaps     *ebpf.MapSpec `ebpf:"port_maps"`
 	ProbeFlows   *ebpf.MapSpec `ebpf:"probe_flows"`
@@ -300,6 +302,7 @@ type drMaps struct {
 	Fragments    *ebpf.Map `ebpf:"fragments"`
 	Lease        *ebpf.Map `ebpf:"lease"`
 	Loads        *ebpf.Map `ebpf:"loads"`
+	Notes        *ebpf.Map `ebpf:"notes"`
 	Persist      *ebpf.Map `ebpf:"persist"`
 	PortMaps     *ebpf.Map `ebpf:"port_maps"`
 	ProbeFlows   *ebpf.Map `ebpf:"probe_flows"`
@@ -325,6 +328,7 @@ func (m *drMaps) Close() error {
 		m.Fragments,
 		m.Lease,
 		m.Loads,
+		m.Notes,
 		m.Persist,
 		m.PortMaps,
 		m.ProbeFlows,

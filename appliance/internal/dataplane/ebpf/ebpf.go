@@ -17,9 +17,13 @@
 // kernel evicts the entry it thinks least used, without telling; because it evicts
 // from per-CPU free lists in batches, this can strike before the last slot is
 // taken. A client evicted from persist while a flow lives is put back by that flow;
-// otherwise it is scheduled as new. A decision that could not be stored at all still
-// goes through and is counted as table_full. Counts for least connections and limits
-// are therefore recomputed from the flow table every second by [Plane.Run].
+// otherwise it is scheduled as new. A flow evicted from flows follows its client's entry.
+// Nobody is refused for want of a place; all of it is counted under Drops, although no
+// packet is dropped: flow_evicted and entry_evicted what the kernel took (since this
+// process began, worked out by each sweep), flow_lost TCP packets in mid-stream of which
+// neither table knew the server, table_full decisions that could not be stored at all.
+// Counts for least connections and limits are therefore recomputed from the flow table
+// every second by [Plane.Run].
 //
 // # Rules
 //
@@ -132,20 +136,28 @@ type Plane struct {
 	// mu guards all below: what the kernel is known to hold.
 	mu       sync.Mutex
 	table    plan.L4Table
-	set      bool // table is programmed
+	set      bool // all of the latest Set is done: table is what it was given
+	serving  bool // table is programmed and may be attached
 	kernel   image
 	adopted  map[uint16]drReal // real servers that an earlier process left, by index
 	services *ids
 	reals    *ids
 	vipSlots *ids
-	hops     hops
-	ifaces   map[string]*attachment
-	mode     Attach // in use, resolved from auto
-	why      string
-	census   census
-	watching bool
-	peers    map[[6]byte]bool // where the peer has been found
-	asked    time.Time        // for foreign claims
+	// freshSlots are slots of addresses taken and not yet cleared of what an earlier
+	// owner has left.
+	freshSlots map[uint16]bool
+	hops       hops
+	ifaces     map[string]*attachment
+	mode       Attach // in use, resolved from auto
+	// filtersDropped: those of an earlier process have been looked for.
+	filtersDropped bool
+	why            string
+	census         census
+	// What the kernel has evicted from flows and from persist.
+	lostFlows, lostEntries evictions
+	watching               bool
+	peers                  map[[6]byte]bool // where the peer has been found
+	asked                  time.Time        // for foreign claims
 }
 
 // New loads the programs and adopts what an earlier process pinned. It attaches
@@ -181,7 +193,10 @@ func (p *Plane) open() (err error) {
 	if p.objs, err = load(p.opts, p.lease.Map()); err != nil {
 		return err
 	}
-	return p.adopt()
+	if err = p.adopt(); err != nil {
+		return err
+	}
+	return p.countFromNow()
 }
 
 // Close releases handles and removes the ways of checks ([Plane.DialVIA]). Pinned
@@ -234,6 +249,9 @@ func (p *Plane) Capabilities() dataplane.Capabilities {
 
 // Set programs the whole table: real servers and services first, VIPs last, then
 // the interfaces. An equal second Set does nothing; a failed one is repeated whole.
+//
+// What cannot be programmed is left out, the rest is done: the error is then a
+// [plan.Unserved] with the addresses that nothing here answers for.
 func (p *Plane) Set(_ context.Context, table plan.L4Table) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -243,18 +261,45 @@ func (p *Plane) Set(_ context.Context, table plan.L4Table) error {
 	if p.set && reflect.DeepEqual(p.table, table) {
 		return nil
 	}
-	if err := validate(table); err != nil {
+	p.set, p.serving = false, false
+	admitted, errs := admit(cloned(table))
+	left, err := p.program(admitted)
+	if err != nil {
 		return err
 	}
-	p.set, p.table = false, cloned(table)
-	if err := p.program(table); err != nil {
-		return err
-	}
-	if err := p.attachAll(table); err != nil {
-		return err
+	p.serving = true
+	down, err := p.attachAll(p.table)
+	if err = errors.Join(append(append(errs, left...), err)...); err != nil {
+		return &plan.Unserved{Addrs: unserved(table, p.table, down), Err: err}
 	}
 	p.set = true
 	return nil
+}
+
+// unserved lists the addresses of a table of which nothing was programmed, or whose
+// interface the programs do not hang in.
+func unserved(table, programmed plan.L4Table, down map[string]bool) []netip.Addr {
+	good := map[netip.Addr]bool{}
+	for _, v := range addresses(programmed) {
+		if !down[v.Interface] {
+			good[v.Addr] = true
+		}
+	}
+	var out []netip.Addr
+	for _, v := range addresses(table) {
+		if !good[v.Addr] && !slices.Contains(out, v.Addr) {
+			out = append(out, v.Addr)
+		}
+	}
+	return out
+}
+
+func addresses(t plan.L4Table) []plan.VIP {
+	var out []plan.VIP
+	for _, s := range t.Services {
+		out = append(out, plan.VIP{Addr: s.Addr, Interface: s.Interface})
+	}
+	return append(out, t.OtherVIPs...)
 }
 
 // cloned keeps the caller's later changes out of what is compared.

@@ -138,6 +138,9 @@ func (m importer) raw(e lb.PersistenceEntry) (drPersistKey, uint32, bool) {
 
 func (p *Plane) importOne(k drPersistKey, e drEntry, now uint32) error {
 	err := p.objs.Persist.Update(k, e, ebpf.UpdateNoExist)
+	if err == nil {
+		p.lostEntries.added++
+	}
 	if !errors.Is(err, ebpf.ErrKeyExist) {
 		return err
 	}
@@ -171,7 +174,23 @@ func (p *Plane) Clear(ctx context.Context, sel dataplane.Selector) (int, error) 
 	if err := p.loosen(keys); err != nil {
 		return 0, err
 	}
-	return len(keys), errors.Join(remove(p.objs.Persist, keys), ctx.Err())
+	gone, err := remove(p.objs.Persist, keys)
+	p.lostEntries.removed += gone
+	return len(keys), errors.Join(err, ctx.Err())
+}
+
+// remove deletes keys and returns how many were there.
+func remove[K any](m *ebpf.Map, keys []K) (gone uint64, err error) {
+	for _, k := range keys {
+		err := m.Delete(k)
+		if err == nil {
+			gone++
+		}
+		if err := absent(err); err != nil {
+			return gone, fmt.Errorf("remove an entry of %v: %w", m, err)
+		}
+	}
+	return gone, nil
 }
 
 func selected(sel dataplane.Selector, e lb.PersistenceEntry, t plan.L4Table) bool {

@@ -87,16 +87,22 @@ func (p *Plane) routeTo(a netip.Addr, via string) int {
 }
 
 func (p *Plane) neighbour(a netip.Addr, ifindex int) [6]byte {
+	n, _ := p.entryOf(a, ifindex)
+	return macOf(n)
+}
+
+// entryOf is the kernel's neighbour entry of an address.
+func (p *Plane) entryOf(a netip.Addr, ifindex int) (netlink.Neigh, bool) {
 	list, err := p.nl.NeighList(ifindex, family(a))
 	if err != nil {
-		return [6]byte{}
+		return netlink.Neigh{}, false
 	}
 	for _, n := range list {
 		if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap() == a.Unmap() {
-			return macOf(n)
+			return n, true
 		}
 	}
-	return [6]byte{}
+	return netlink.Neigh{}, false
 }
 
 func macOf(n netlink.Neigh) (mac [6]byte) {
@@ -124,26 +130,23 @@ func (p *Plane) manage(a netip.Addr, ifindex int) error {
 	if !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	list, err := p.nl.NeighList(ifindex, family(a))
-	if err != nil {
-		return err
-	}
-	for _, old := range list {
-		ip, ok := netip.AddrFromSlice(old.IP)
-		if ok && ip.Unmap() == a.Unmap() && old.State&netlink.NUD_PERMANENT != 0 {
-			return nil
-		}
+	if old, ok := p.entryOf(a, ifindex); ok && old.State&netlink.NUD_PERMANENT != 0 {
+		return nil
 	}
 	return p.nl.NeighSet(n)
 }
 
-// unmanage forgets a neighbour that no service needs any more.
+// unmanage forgets a neighbour that no service needs any more, if it is one that
+// manage has made: an operator's permanent entry is not.
 func (p *Plane) unmanage(a netip.Addr, h hop) {
 	if h.ifindex == 0 {
 		return
 	}
-	n := &netlink.Neigh{LinkIndex: h.ifindex, Family: family(a), IP: net.IP(a.Unmap().AsSlice())}
-	if err := p.nl.NeighDel(n); err != nil && !errors.Is(err, unix.ENOENT) {
+	n, ok := p.entryOf(a, h.ifindex)
+	if !ok || n.FlagsExt&netlink.NTF_EXT_MANAGED == 0 || n.State&netlink.NUD_PERMANENT != 0 {
+		return
+	}
+	if err := gone(p.nl.NeighDel(&n)); err != nil {
 		p.log.Debug("cannot release a neighbour entry", "rip", a, "err", err)
 	}
 }

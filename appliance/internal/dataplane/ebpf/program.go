@@ -15,7 +15,7 @@ import (
 
 // adopt reads who owned which index, so that a restart changes nothing.
 func (p *Plane) adopt() error {
-	p.kernel, p.adopted = newImage(), map[uint16]drReal{}
+	p.kernel, p.adopted, p.freshSlots = newImage(), map[uint16]drReal{}, map[uint16]bool{}
 	p.services = newIDs(int(p.objs.Services.MaxEntries()))
 	p.reals = newIDs(int(p.objs.Reals.MaxEntries()))
 	p.vipSlots = newIDs(int(p.objs.PortMaps.MaxEntries()) / 2)
@@ -44,24 +44,35 @@ type want struct {
 	serviceIDs, realIDs, slots map[uint16]bool
 }
 
-// program makes the kernel hold the table.
-func (p *Plane) program(t plan.L4Table) error {
+// program makes the kernel hold the table, which admit has let in. What finds no place
+// is left out and named: an index is free again only when its owner is gone from the
+// kernel, so that a repetition may succeed.
+func (p *Plane) program(t plan.L4Table) (left []error, err error) {
 	if err := p.settings(t.Leased); err != nil {
-		return err
+		return nil, err
 	}
 	w := want{newImage(), map[uint16]bool{}, map[uint16]bool{}, map[uint16]bool{}}
+	p.table = plan.L4Table{Leased: t.Leased}
 	for _, s := range t.Services {
-		if err := p.wantService(&w, s); err != nil {
-			return fmt.Errorf("service %s: %w", s.Name, err)
+		at, err := p.takePlaces(s)
+		if err != nil {
+			left = append(left, fmt.Errorf("service %s: %w", s.Name, err))
+			continue
 		}
+		p.wantService(&w, s, at)
+		p.table.Services = append(p.table.Services, s)
 	}
 	for _, v := range t.OtherVIPs {
-		if _, err := p.wantVIP(&w, v.Addr, vipGuarded); err != nil {
-			return fmt.Errorf("address %s: %w", v.Addr, err)
+		slot, err := p.takeSlot(v.Addr)
+		if err != nil {
+			left = append(left, fmt.Errorf("address %s: %w", v.Addr, err))
+			continue
 		}
+		w.wantVIP(v.Addr, slot, vipGuarded)
+		p.table.OtherVIPs = append(p.table.OtherVIPs, v)
 	}
 	p.resolveAll(&w)
-	return p.write(w)
+	return left, p.write(w)
 }
 
 func (p *Plane) settings(leased bool) error {
@@ -75,24 +86,54 @@ func (p *Plane) settings(leased bool) error {
 	return nil
 }
 
-func (p *Plane) wantService(w *want, s plan.L4Service) error {
-	index, fresh, err := p.services.take(identify(s.Name))
-	if err != nil {
-		return err
+// places are the indexes of one service.
+type places struct {
+	service, slot uint16
+	reals         []uint16
+}
+
+// takePlaces takes all places of a service before anything of it is wanted. What an
+// unlucky one has taken is given back when the image is written.
+func (p *Plane) takePlaces(s plan.L4Service) (at places, err error) {
+	var fresh bool
+	if at.service, fresh, err = p.services.take(identify(s.Name)); err != nil {
+		return at, fmt.Errorf("services: %w", err)
 	}
 	if fresh {
-		err = p.own(p.objs.ServiceIds, p.objs.ServiceStats, index, p.services)
+		if err := p.own(p.objs.ServiceIds, p.objs.ServiceStats, at.service, p.services); err != nil {
+			return at, err
+		}
 	}
-	w.serviceIDs[index] = true
-	w.services[index] = p.serviceRecord(s, p.services.ref(index))
-	if err = errors.Join(err, p.wantReals(w, s, index)); err != nil {
-		return err
+	for _, r := range s.Reals {
+		index, err := p.takeReal(s.Name, r)
+		if err != nil {
+			return at, fmt.Errorf("real server %s: %w", r.Name, err)
+		}
+		at.reals = append(at.reals, index)
 	}
-	slot, err := p.wantVIP(w, s.Addr, vipBalanced)
+	at.slot, err = p.takeSlot(s.Addr)
+	return at, err
+}
+
+// takeSlot returns the slot of an address. A slot that changes hands takes nothing
+// along from its last owner: flows are found by slot.
+func (p *Plane) takeSlot(a netip.Addr) (uint16, error) {
+	slot, fresh, err := p.vipSlots.take(identify(a.String()))
 	if err != nil {
-		return err
+		return 0, fmt.Errorf("virtual addresses: %w", err)
 	}
-	return w.addPorts(s, slot, index)
+	if fresh {
+		p.freshSlots[slot] = true
+	}
+	return slot, nil
+}
+
+func (p *Plane) wantService(w *want, s plan.L4Service, at places) {
+	w.serviceIDs[at.service] = true
+	w.services[at.service] = p.serviceRecord(s, p.services.ref(at.service))
+	p.wantReals(w, s, at)
+	w.wantVIP(s.Addr, at.slot, vipBalanced)
+	w.addPorts(s, at)
 }
 
 // own notes a new owner of an index and zeroes its counters.
@@ -104,18 +145,15 @@ func (p *Plane) own(owners, stats *ebpf.Map, index uint16, from *ids) error {
 	)
 }
 
-func (p *Plane) wantReals(w *want, s plan.L4Service, service uint16) error {
+func (p *Plane) wantReals(w *want, s plan.L4Service, at places) {
 	var (
 		roster   drRoster
 		backends []maglev.Backend
 	)
-	for _, r := range s.Reals {
-		index, err := p.takeReal(s.Name, r)
-		if err != nil {
-			return fmt.Errorf("real server %s: %w", r.Name, err)
-		}
+	for i, r := range s.Reals {
+		index := at.reals[i]
 		w.realIDs[index] = true
-		rec := realRecord(r, p.reals.ref(index), service)
+		rec := realRecord(r, p.reals.ref(index), at.service)
 		if r.State == lb.Unchecked {
 			rec.State = p.stands(index)
 		}
@@ -126,11 +164,10 @@ func (p *Plane) wantReals(w *want, s plan.L4Service, service uint16) error {
 			backends = append(backends, maglev.Backend{Name: r.Name + "\x00" + r.Addr.String(), ID: index, Weight: r.Weight})
 		}
 	}
-	w.rosters[service] = roster
+	w.rosters[at.service] = roster
 	if s.Scheduler == lb.Maglev {
-		w.rings[service] = maglev.Table(backends)
+		w.rings[at.service] = maglev.Table(backends)
 	}
-	return nil
 }
 
 // stands is the state of a real server in the kernel: that of an earlier daemon too,
@@ -157,54 +194,81 @@ func (p *Plane) takeReal(service string, r plan.L4Real) (uint16, error) {
 	)
 }
 
-// wantVIP returns the slot of an address.
-func (p *Plane) wantVIP(w *want, a netip.Addr, kind uint16) (uint16, error) {
-	slot, _, err := p.vipSlots.take(identify(a.String()))
-	if err != nil {
-		return 0, err
-	}
+func (w *want) wantVIP(a netip.Addr, slot, kind uint16) {
 	w.slots[slot] = true
 	v := w.vips[a]
 	if v.Kind != vipBalanced {
 		v.Slot, v.Kind = slot, kind
 	}
 	w.vips[a] = v
-	return slot, nil
 }
 
-func (w *want) addPorts(s plan.L4Service, slot, service uint16) error {
+func (w *want) addPorts(s plan.L4Service, at places) {
 	v := w.vips[s.Addr]
-	if v.Shared == maxShared {
-		return fmt.Errorf("more than %d services on %s", maxShared, s.Addr)
-	}
-	v.Services[v.Shared] = service
+	v.Services[v.Shared] = at.service
 	v.Shared++
 	w.vips[s.Addr] = v
 	for i, proto := range []lb.Protocols{lb.TCP, lb.UDP} {
-		key := slot*2 + uint16(i)
+		key := at.slot*2 + uint16(i)
 		if w.ports[key] == nil {
 			w.ports[key] = make([]uint16, 1<<16)
 		}
 		if s.Protocols.Has(proto) {
-			paint(w.ports[key], s.Ports, service)
+			paint(w.ports[key], s.Ports, at.service)
+		}
+	}
+}
+
+// write stores the difference: a record never names what is not there yet, so the
+// first error ends it.
+func (p *Plane) write(w want) error {
+	k := &p.kernel
+	for _, step := range []func() error{
+		func() error { return diff(p.objs.Reals, k.reals, w.reals) },
+		func() error { return diff(p.objs.Services, k.services, w.services) },
+		func() error { return diff(p.objs.Rosters, k.rosters, w.rosters) },
+		func() error { return p.writeTables(p.objs.Rings, "rings", k.rings, w.rings) },
+		func() error { return p.writeTables(p.objs.PortMaps, "port_maps", k.ports, w.ports) },
+		p.clearSlots,
+		func() error { return p.writeVIPs(w) },
+		func() error { return p.retire(w) },
+	} {
+		if err := step(); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// write stores the difference: a record never names what is not there yet.
-func (p *Plane) write(w want) error {
-	k := &p.kernel
-	errs := []error{
-		diff(p.objs.Reals, k.reals, w.reals),
-		diff(p.objs.Services, k.services, w.services),
-		diff(p.objs.Rosters, k.rosters, w.rosters),
-		p.writeTables(p.objs.Rings, "rings", k.rings, w.rings),
-		p.writeTables(p.objs.PortMaps, "port_maps", k.ports, w.ports),
-		p.writeVIPs(w),
-		p.retire(w),
+// clearSlots removes the flows and fragments of slots that have new owners. The last
+// owner's address is gone from the programs by then, so none come after it.
+func (p *Plane) clearSlots() error {
+	if len(p.freshSlots) == 0 {
+		return nil
 	}
-	return errors.Join(errs...)
+	var (
+		flows     []drFlowKey
+		fragments []drFragmentKey
+	)
+	err := errors.Join(
+		each(p.objs.Flows, func(k drFlowKey, _ drEntry) {
+			if p.freshSlots[k.Vip] {
+				flows = append(flows, k)
+			}
+		}),
+		each(p.objs.Fragments, func(k drFragmentKey, _ drEntry) {
+			if p.freshSlots[k.Vip] {
+				fragments = append(fragments, k)
+			}
+		}))
+	gone, err2 := remove(p.objs.Flows, flows)
+	p.lostFlows.removed += gone
+	_, err3 := remove(p.objs.Fragments, fragments)
+	if err = errors.Join(err, err2, err3); err != nil {
+		return fmt.Errorf("forget the flows of an earlier address: %w", err)
+	}
+	p.freshSlots = map[uint16]bool{}
+	return nil
 }
 
 // diff writes the records of an array that changed.

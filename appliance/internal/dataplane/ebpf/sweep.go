@@ -17,42 +17,51 @@ type census struct {
 	conns          map[uint16]uint64 // open flows by real server index
 }
 
-// count walks both tables. With prune it also removes what is idle or void.
-func (p *Plane) count(prune bool) (census, error) {
+// found is one walk: the census, and what is idle or void, as it was seen.
+type found struct {
+	census
+	deadFlows   map[drFlowKey]drEntry
+	deadEntries map[drPersistKey]drEntry
+}
+
+// count walks both tables.
+func (p *Plane) count() (found, error) {
 	now, err := p.now()
 	if err != nil {
-		return census{}, err
+		return found{}, err
 	}
-	c := census{at: time.Now(), conns: map[uint16]uint64{}}
-	var (
-		deadFlows   []drFlowKey
-		deadEntries []drPersistKey
-	)
+	stored, err := p.stored()
+	if err != nil {
+		return found{}, err
+	}
+	f := found{census{time.Now(), 0, 0, map[uint16]uint64{}}, map[drFlowKey]drEntry{}, map[drPersistKey]drEntry{}}
 	err = each(p.objs.Flows, func(k drFlowKey, e drEntry) {
 		index, ok := p.flowAlive(k, e, now)
 		if !ok {
-			deadFlows = append(deadFlows, k)
+			f.deadFlows[k] = e
 			return
 		}
-		c.flows++
+		f.flows++
 		if e.Stamp&stampClosing == 0 {
-			c.conns[index]++
+			f.conns[index]++
 		}
 	})
 	if err != nil {
-		return census{}, err
+		return found{}, err
 	}
 	err = each(p.objs.Persist, func(k drPersistKey, e drEntry) {
 		if !p.entryAlive(k, e, now) {
-			deadEntries = append(deadEntries, k)
+			f.deadEntries[k] = e
 			return
 		}
-		c.entries++
+		f.entries++
 	})
-	if err != nil || !prune {
-		return c, err
+	if err != nil {
+		return found{}, err
 	}
-	return c, errors.Join(remove(p.objs.Flows, deadFlows), remove(p.objs.Persist, deadEntries))
+	p.lostFlows.note(stored.flows, f.flows+uint64(len(f.deadFlows)))
+	p.lostEntries.note(stored.entries, f.entries+uint64(len(f.deadEntries)))
+	return f, nil
 }
 
 // flowAlive tells whether a flow counts, and for which server.
@@ -93,13 +102,26 @@ func (p *Plane) entryAlive(k drPersistKey, e drEntry, now uint32) bool {
 	return p.idle(now, e.Stamp) <= p.idle(p.kernel.services[service].Timeout, 0)
 }
 
-func remove[K any](m *ebpf.Map, keys []K) error {
-	for _, k := range keys {
-		if err := m.Delete(k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("remove an idle entry of %v: %w", m, err)
+// bury removes what a walk found dead and returns how many went. The programs go on
+// meanwhile: what has come back to life since stays, and what comes back between the
+// second look and the removal is put back, unless it is there again by itself.
+func bury[K comparable](m *ebpf.Map, dead map[K]drEntry) (gone uint64, err error) {
+	for k, seen := range dead {
+		var have drEntry
+		if err := m.Lookup(k, &have); err != nil || have != seen {
+			continue // evicted or alive: none of our business
+		}
+		err := m.LookupAndDelete(k, &have)
+		if err == nil && have != seen {
+			err = m.Update(k, have, ebpf.UpdateNoExist)
+		} else if err == nil {
+			gone++
+		}
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) && !errors.Is(err, ebpf.ErrKeyExist) {
+			return gone, fmt.Errorf("remove an idle entry of %v: %w", m, err)
 		}
 	}
-	return nil
+	return gone, nil
 }
 
 // sweep removes idle flows and entries and corrects the connection counts.
@@ -109,13 +131,49 @@ func (p *Plane) sweep() error {
 	if p.objs == nil {
 		return nil
 	}
-	c, err := p.count(true)
+	before, err := p.loads()
 	if err != nil {
 		return err
 	}
-	p.census = c
-	for index, r := range p.kernel.reals {
-		if err := p.correct(index, r, c.conns[index]); err != nil {
+	f, err := p.count()
+	if err != nil {
+		return err
+	}
+	p.census = f.census
+	if err := p.correctAll(before, f.conns); err != nil {
+		return err
+	}
+	flows, err := bury(p.objs.Flows, f.deadFlows)
+	entries, err2 := bury(p.objs.Persist, f.deadEntries)
+	p.lostFlows.removed += flows
+	p.lostEntries.removed += entries
+	return errors.Join(err, err2)
+}
+
+// loads are the connection counts of the programs, by real server index.
+func (p *Plane) loads() (map[uint16]drLoad, error) {
+	out := map[uint16]drLoad{}
+	for index := range p.kernel.reals {
+		var l drLoad
+		if err := p.objs.Loads.Lookup(uint32(index), &l); err != nil {
+			return nil, fmt.Errorf("read a connection count: %w", err)
+		}
+		out[index] = l
+	}
+	return out, nil
+}
+
+// correctAll sets the counts to what a walk found and what has changed since it began.
+// A connection that began during the walk may be in both, one too many until the next
+// sweep: better than one too few, which would let a limit be passed.
+func (p *Plane) correctAll(before map[uint16]drLoad, conns map[uint16]uint64) error {
+	now, err := p.loads()
+	if err != nil {
+		return err
+	}
+	for index, have := range now {
+		since := have.Conns - before[index].Conns
+		if err := p.correct(index, have, max(int64(conns[index])+since, 0)); err != nil {
 			return err
 		}
 	}
@@ -124,16 +182,13 @@ func (p *Plane) sweep() error {
 
 // correct sets a server's connection count and the hysteresis of its limits: full
 // at MaxConns, open again at MinConns.
-func (p *Plane) correct(index uint16, r drReal, conns uint64) error {
-	var have drLoad
-	if err := p.objs.Loads.Lookup(uint32(index), &have); err != nil {
-		return fmt.Errorf("read a connection count: %w", err)
-	}
-	next := drLoad{Conns: int64(conns), Full: have.Full}
+func (p *Plane) correct(index uint16, have drLoad, conns int64) error {
+	r := p.kernel.reals[index]
+	next := drLoad{Conns: conns, Full: have.Full}
 	switch {
 	case r.MaxConns == 0:
 		next.Full = 0
-	case conns >= uint64(r.MaxConns):
+	case conns >= int64(r.MaxConns):
 		next.Full = 1
 	case conns <= resumeAt(r):
 		next.Full = 0
@@ -147,9 +202,9 @@ func (p *Plane) correct(index uint16, r drReal, conns uint64) error {
 	return nil
 }
 
-func resumeAt(r drReal) uint64 {
+func resumeAt(r drReal) int64 {
 	if r.MinConns > 0 {
-		return uint64(r.MinConns)
+		return int64(r.MinConns)
 	}
-	return uint64(r.MaxConns) - 1
+	return int64(r.MaxConns) - 1
 }

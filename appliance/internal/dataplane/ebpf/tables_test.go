@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -48,58 +47,6 @@ func synFrame(client uint32, port uint16) []byte {
 	binary.BigEndian.PutUint16(f[36:], 80)
 	f[46], f[47] = 0x50, 2
 	return f
-}
-
-// Two CPUs decide for the same new clients at once: a client never splits.
-func TestParallelFirstConnections(t *testing.T) {
-	p, ns := testPlane(t, Options{}, service(vip4))
-	const clients, ports = 200, 8
-	var (
-		mu    sync.Mutex
-		where = map[uint32]map[[6]byte]bool{}
-		wg    sync.WaitGroup
-	)
-	for port := range uint16(ports) {
-		wg.Go(func() {
-			for c := range uint32(clients) {
-				ret, out := syn(t, p, ns.Do, c, 1000+port)
-				if ret != redirected {
-					t.Errorf("client %d: verdict %d", c, ret)
-					return
-				}
-				mu.Lock()
-				if where[c] == nil {
-					where[c] = map[[6]byte]bool{}
-				}
-				where[c][[6]byte(out[:6])] = true
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	for c, servers := range where {
-		if len(servers) != 1 {
-			t.Errorf("client %d was split over %d servers", c, len(servers))
-		}
-	}
-	c, err := p.Counters(t.Context())
-	if err != nil || c.Entries != clients || c.Flows != clients*ports {
-		t.Errorf("%d entries, %d flows, %v; want %d and %d", c.Entries, c.Flows, err, clients, clients*ports)
-	}
-}
-
-// Full tables evict; clients are still served, never refused.
-func TestFullTables(t *testing.T) {
-	p, ns := testPlane(t, Options{Flows: 128, Entries: 128}, service(vip4))
-	for c := range uint32(2000) {
-		if ret, _ := syn(t, p, ns.Do, c, 1000); ret != redirected {
-			t.Fatalf("client %d with full tables: verdict %d", c, ret)
-		}
-	}
-	c, err := p.Counters(t.Context())
-	if err != nil || c.Flows > c.FlowCapacity || c.Entries > c.EntryCapacity || c.FlowCapacity != 128 {
-		t.Errorf("%d of %d flows, %d of %d entries, %v", c.Flows, c.FlowCapacity, c.Entries, c.EntryCapacity, err)
-	}
 }
 
 func TestWatchReportsNewMovedAndLost(t *testing.T) {

@@ -120,7 +120,7 @@ func forward(k Packet, r *backend) Verdict {
 func (p *Plane) find(k Packet, v *vip) (*backend, string) {
 	key := flowKey{k.Src, k.Dst, k.SrcPort, k.DstPort, k.Kind}
 	e := p.flows[key]
-	if e != nil && p.follow(k, e) {
+	if e != nil && p.follow(k, v, e) {
 		return e.real, ""
 	}
 	s := v.at(k.Kind, k.DstPort)
@@ -130,11 +130,12 @@ func (p *Plane) find(k Packet, v *vip) (*backend, string) {
 	if k.Kind == TCP && k.Flags&RST != 0 {
 		return p.stray(k, s)
 	}
-	r := p.decide(k, s)
+	r := p.decide(k, s, e != nil)
 	if r == nil {
 		return nil, "no_server"
 	}
-	evict(p.flows, p.opts.Flows)
+	delete(p.flows, key)
+	p.lose("flow_evicted", evict(p.flows, p.opts.Flows))
 	ending := k.Kind == TCP && k.Flags&FIN != 0
 	p.flows[key] = &entry{real: r, seen: p.opts.Now(), closing: ending}
 	if ending {
@@ -160,10 +161,17 @@ func (p *Plane) stray(k Packet, s *service) (*backend, string) {
 	return r, ""
 }
 
-// evict makes room for one entry: the longest silent goes.
-func evict[K comparable](m map[K]*entry, capacity int) {
+// lose counts what a full table has cost; no packet is dropped for it.
+func (p *Plane) lose(reason string, n lb.Counter) {
+	if n.Packets > 0 {
+		p.drops[reason] = p.drops[reason].Plus(n)
+	}
+}
+
+// evict makes room for one entry: the longest silent goes. It returns how many went.
+func evict[K comparable](m map[K]*entry, capacity int) (gone lb.Counter) {
 	if len(m) < capacity {
-		return
+		return gone
 	}
 	var (
 		oldest K
@@ -175,10 +183,11 @@ func evict[K comparable](m map[K]*entry, capacity int) {
 		}
 	}
 	delete(m, oldest)
+	return lb.Counter{Packets: 1}
 }
 
 // follow says whether a flow still stands, and keeps it and its client fresh.
-func (p *Plane) follow(k Packet, e *entry) bool {
+func (p *Plane) follow(k Packet, v *vip, e *entry) bool {
 	if e.real.dead() {
 		return false
 	}
@@ -194,6 +203,9 @@ func (p *Plane) follow(k Packet, e *entry) bool {
 		}
 	}
 	s := e.real.service
+	if p.idle(e) >= refreshStep && v.at(k.Kind, k.DstPort) != s {
+		return false // the port was taken out of the service's set
+	}
 	if k.Kind == UDP && p.idle(e) > s.timeout() {
 		return false
 	}
@@ -224,7 +236,7 @@ func (p *Plane) renew(k Packet, s *service, r *backend) {
 		}
 		return
 	}
-	evict(p.persist, p.opts.Entries)
+	p.lose("entry_evicted", evict(p.persist, p.opts.Entries))
 	p.persist[key] = &entry{real: r, seen: p.opts.Now()}
 }
 
@@ -247,20 +259,29 @@ func (v *vip) at(kind Kind, port uint16) *service {
 	return nil
 }
 
-// decide finds the server for a packet without a flow.
-func (p *Plane) decide(k Packet, s *service) *backend {
+// decide finds the server for a packet without a flow. known says that there was one,
+// by now void.
+func (p *Plane) decide(k Packet, s *service, known bool) *backend {
+	midstream := k.Kind == TCP && k.Flags&SYN == 0
+	lost := lb.Counter{Packets: 1, Bytes: uint64(k.Length)}
 	if !s.persistent() {
+		if midstream && !known {
+			p.lose("flow_lost", lost)
+		}
 		return s.schedule(k.Src)
 	}
 	key := s.key(k.Src)
-	if r := p.held(s, key, k.Kind == TCP && k.Flags&SYN == 0); r != nil {
+	if r := p.held(s, key, midstream); r != nil {
 		p.persist[key].seen = p.opts.Now()
 		return r
+	}
+	if have := p.persist[key]; midstream && !known && (have == nil || p.idle(have) > s.timeout()) {
+		p.lose("flow_lost", lost)
 	}
 	r := s.schedule(key.client)
 	if r != nil {
 		delete(p.persist, key)
-		evict(p.persist, p.opts.Entries)
+		p.lose("entry_evicted", evict(p.persist, p.opts.Entries))
 		p.persist[key] = &entry{real: r, seen: p.opts.Now()}
 	}
 	return r

@@ -45,7 +45,7 @@ func (p *Plane) Import(_ context.Context, entries []lb.PersistenceEntry) error {
 			continue
 		}
 		delete(p.persist, key)
-		evict(p.persist, p.opts.Entries)
+		p.lose("entry_evicted", evict(p.persist, p.opts.Entries))
 		p.persist[key] = &entry{real: s.reals[i], seen: p.opts.Now().Add(-e.Idle)}
 	}
 	return nil

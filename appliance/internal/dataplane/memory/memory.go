@@ -5,9 +5,11 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +26,8 @@ const (
 	closingIdle    = 10 * time.Second
 	fragmentIdle   = 30 * time.Second
 	defaultTimeout = 300 * time.Second
+	// refreshStep is how often, at most, an engine looks more closely at a flow.
+	refreshStep = time.Second
 )
 
 // Options configure a model.
@@ -137,15 +141,18 @@ func (p *Plane) SetLease(held bool) {
 	p.leaseHeld = held
 }
 
-// Set takes the whole desired table. Servers that stay keep flows and entries.
+// Set takes the whole desired table. Servers that stay keep flows and entries. What
+// cannot be scheduled is left out: the error is then a [plan.Unserved].
 func (p *Plane) Set(_ context.Context, table plan.L4Table) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old := p.services
 	p.table, p.services, p.vips = table, map[string]*service{}, map[netip.Addr]*vip{}
+	var errs []error
 	for _, spec := range table.Services {
 		if spec.Scheduler != lb.WLC && spec.Scheduler != lb.Maglev {
-			return fmt.Errorf("service %s: layer 4 cannot schedule by %s: use wlc or maglev", spec.Name, spec.Scheduler)
+			errs = append(errs, fmt.Errorf("service %s: layer 4 cannot schedule by %s: use wlc or maglev", spec.Name, spec.Scheduler))
+			continue
 		}
 		s := p.keep(old[spec.Name], spec)
 		p.services[spec.Name] = s
@@ -166,7 +173,19 @@ func (p *Plane) Set(_ context.Context, table plan.L4Table) error {
 			s.forget(nil)
 		}
 	}
+	if len(errs) > 0 {
+		return &plan.Unserved{Addrs: p.unserved(table), Err: errors.Join(errs...)}
+	}
 	return nil
+}
+
+func (p *Plane) unserved(table plan.L4Table) (out []netip.Addr) {
+	for _, s := range table.Services {
+		if p.vips[s.Addr] == nil && !slices.Contains(out, s.Addr) {
+			out = append(out, s.Addr)
+		}
+	}
+	return out
 }
 
 // keep makes the service of a spec from what there was.

@@ -4,22 +4,6 @@
  * answer with a reset. */
 #pragma once
 
-/* service_at returns index + 1 of the service at a port (host order), 0 = none. */
-INLINE __u32 service_at(__u16 vip, __u8 proto, __u16 port)
-{
-	__u32 slot = vip * 2 + (proto == PROTO_UDP), zero = 0;
-	struct ports *ports;
-	void *table;
-
-	if (proto != PROTO_TCP && proto != PROTO_UDP)
-		return 0;
-	table = bpf_map_lookup_elem(&port_maps, &slot);
-	if (!table)
-		return 0;
-	ports = bpf_map_lookup_elem(table, &zero);
-	return ports ? ports->service[port] : 0;
-}
-
 /* client_server finds the server that a client is tied to in one service. */
 INLINE struct real *client_server(struct packet *p, __u32 index)
 {
@@ -31,7 +15,7 @@ INLINE struct real *client_server(struct packet *p, __u32 index)
 		return NULL;
 	persist_key_of(&k, s, p);
 	e = bpf_map_lookup_elem(&persist, &k);
-	return e ? held(s, e, stamp_now(), true) : NULL;
+	return e ? held(s, entry_word(e), stamp_now(), true) : NULL;
 }
 
 /* stray sends a reset without a flow to the client's server, else to any: it leaves no
@@ -49,30 +33,32 @@ NOINLINE int stray(struct __sk_buff *skb, struct packet *p, __u32 index)
 	return r ? forward(skb, r) : drop(skb, DROP_NO_SERVER);
 }
 
-NOINLINE int new_flow(struct __sk_buff *skb, struct packet *p, struct vip *v)
+/* new_flow decides. seen is the flow's entry if it had one that is void, else 0. */
+NOINLINE int new_flow(struct __sk_buff *skb, struct packet *p, struct vip *v, __u64 seen)
 {
 	__u32 index = service_at(v->slot, p->proto, ntohs(p->dport)), ref;
+	bool ending, won;
+	struct entry fresh;
 	struct flow_key k;
-	struct entry *old;
 	struct real *r;
-	bool ending;
 
 	if (!index)
 		return drop(skb, DROP_PORT_NOT_SERVED);
 	index--;
 	if (p->proto == PROTO_TCP && p->tcp_flags & TCP_RST)
 		return stray(skb, p, index);
-	ref = decide(skb, p, index);
+	ref = decide(skb, p, index, seen != 0);
 	if (!ref)
 		return drop(skb, DROP_NO_SERVER);
 	flow_key_of(&k, p, v->slot);
-	old = bpf_map_lookup_elem(&flows, &k);
 	ending = p->proto == PROTO_TCP && p->tcp_flags & TCP_FIN;
-	ref = flow_add(skb, &k, old, ref, ending ? STAMP_CLOSING : 0);
+	fresh.ref = ref;
+	fresh.stamp = stamp_now() | (ending ? STAMP_CLOSING : 0);
+	ref = flow_add(skb, p, &k, seen, &fresh, &won);
 	r = real_of(ref);
 	if (!r)
 		return drop(skb, DROP_NO_SERVER);
-	if (!ending) {
+	if (won && !ending) {
 		conns_add(ref & 0xffff, 1);
 		count_conn(ref & 0xffff, index);
 	}
@@ -187,9 +173,10 @@ INLINE int icmp(struct __sk_buff *skb, struct packet *p, struct vip *v)
 
 INLINE int balance(struct __sk_buff *skb, struct packet *p, struct vip *v)
 {
+	struct real *r = NULL;
 	struct flow_key k;
 	struct entry *e;
-	struct real *r;
+	__u64 seen = 0;
 
 	if (p->proto != PROTO_TCP && p->proto != PROTO_UDP) {
 		if (p->proto == (p->v6 ? PROTO_ICMP6 : PROTO_ICMP))
@@ -200,9 +187,12 @@ INLINE int balance(struct __sk_buff *skb, struct packet *p, struct vip *v)
 		return later_fragment(skb, p, v);
 	flow_key_of(&k, p, v->slot);
 	e = bpf_map_lookup_elem(&flows, &k);
-	r = e ? flow_find(p, e) : NULL;
+	if (e) {
+		seen = entry_word(e);
+		r = flow_find(skb, p, v->slot, e, seen);
+	}
 	if (!r)
-		return new_flow(skb, p, v);
+		return new_flow(skb, p, v, seen);
 	if (unlikely(p->fragment == FRAG_FIRST))
 		fragment_learn(p, v->slot, r->ref);
 	return forward(skb, r);

@@ -6,6 +6,7 @@
 #define ETH_P_ARP 0x0806
 #define ETH_P_IPV6 0x86DD
 #define ETH_HLEN 14
+#define VLAN_VID 0x0fff
 #define IP4_HLEN 20
 #define IP6_HLEN 40
 #define ARP_LEN 28
@@ -87,4 +88,12 @@ enum drop {
 	DROP_TABLE_FULL, /* the decision could not be stored; the packet still went */
 	DROP_PROBE,      /* a check address (probe.h) seen where it has no business */
 	DROP_REASONS,
+};
+
+/* What is counted although nothing is dropped. */
+enum note {
+	NOTE_FLOW_LOST,    /* a TCP packet in mid-stream that neither table knows */
+	NOTE_FLOW_STORED,  /* places taken in flows: */
+	NOTE_ENTRY_STORED, /* and in persist; user space works out the evictions */
+	NOTE_PLACES = 16,
 };

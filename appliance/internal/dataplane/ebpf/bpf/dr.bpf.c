@@ -10,6 +10,7 @@
 #include "parse.h"
 #include "rewrite.h"
 #include "schedule.h"
+#include "entry.h"
 #include "persist.h"
 #include "flow.h"
 #include "vip.h"
@@ -63,8 +64,8 @@ NOINLINE int ipv6_in(struct __sk_buff *skb)
 SEC("tc")
 int ingress(struct __sk_buff *skb)
 {
-	if (skb->vlan_present)
-		return TC_ACT_UNSPEC; // belongs to the VLAN's own interface
+	if (skb->vlan_present && skb->vlan_tci & VLAN_VID)
+		return TC_ACT_UNSPEC; // belongs to the VLAN's own interface; 0 is a priority alone
 	switch (skb->protocol) {
 	case htons(ETH_P_IP):
 		return ipv4_in(skb);
@@ -98,6 +99,8 @@ int egress(struct __sk_buff *skb)
 {
 	struct packet p = {};
 
+	if (skb->ingress_ifindex)
+		return TC_ACT_UNSPEC; // forwarded, by ingress for one, which has judged it
 	if (unlikely(to_probe(skb)))
 		return probe_out(skb);
 	if (!lease_over(true))

@@ -3,6 +3,22 @@
  * schedulers say, until its server is gone. */
 #pragma once
 
+/* service_at returns index + 1 of the service at a port (host order), 0 = none. */
+INLINE __u32 service_at(__u16 vip, __u8 proto, __u16 port)
+{
+	__u32 slot = vip * 2 + (proto == PROTO_UDP), zero = 0;
+	struct ports *ports;
+	void *table;
+
+	if (proto != PROTO_TCP && proto != PROTO_UDP)
+		return 0;
+	table = bpf_map_lookup_elem(&port_maps, &slot);
+	if (!table)
+		return 0;
+	ports = bpf_map_lookup_elem(table, &zero);
+	return ports ? ports->service[port] : 0;
+}
+
 INLINE void flow_key_of(struct flow_key *k, struct packet *p, __u16 vip)
 {
 	k->client = p->src;
@@ -39,34 +55,43 @@ INLINE void flow_close(struct entry *e, struct real *r, __u32 now)
 		l->full = 0;
 }
 
+/* reopens says that a packet is the next connection from the port of a closed flow. */
+INLINE bool reopens(struct packet *p, __u32 stamp)
+{
+	return p->proto == PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && (stamp & STAMP_CLOSING);
+}
+
 /* flow_refresh runs at most once a second per flow. An idle UDP flow ends with its
- * client's entry; a TCP connection outlives it. */
-INLINE struct real *flow_refresh(struct packet *p, struct entry *e, struct real *r, __u32 now)
+ * client's entry; a TCP connection outlives it. A flow ends, too, when its port is
+ * no longer its service's: it was removed, or the address's slot has changed hands. */
+INLINE struct real *flow_refresh(struct __sk_buff *skb, struct packet *p, __u16 vip, struct entry *e, struct real *r, __u32 now)
 {
 	__u32 index = r->service;
 	struct service *s = bpf_map_lookup_elem(&services, &index);
 
-	if (!s || (p->proto == PROTO_UDP && stamp_age(now, e->stamp) > s->timeout))
+	if (!s || service_at(vip, p->proto, ntohs(p->dport)) != index + 1)
+		return NULL;
+	if (p->proto == PROTO_UDP && stamp_age(now, e->stamp) > s->timeout)
 		return NULL;
 	WRITE_ONCE(e->stamp, now | (e->stamp & STAMP_FLAGS));
 	if (!(e->stamp & STAMP_LOOSE))
-		persist_refresh(s, p, r->ref, now);
+		persist_refresh(skb, s, p, r->ref, now);
 	return r;
 }
 
-/* flow_find returns the server of a live flow and keeps flow and persistence fresh. */
-INLINE struct real *flow_find(struct packet *p, struct entry *e)
+/* flow_find returns the server of a live flow and keeps flow and persistence fresh.
+ * seen is the entry as it was read. */
+INLINE struct real *flow_find(struct __sk_buff *skb, struct packet *p, __u16 vip, struct entry *e, __u64 seen)
 {
-	struct real *r = real_of(READ_ONCE(e->ref));
+	struct real *r = real_of(word_ref(seen));
 	__u32 now = stamp_now();
 	bool due;
 
 	if (!r || r->state == REAL_GONE)
 		return NULL;
-	due = stamp_age(now, e->stamp) >= one_second(); /* before a FIN renews the stamp */
+	due = stamp_age(now, word_stamp(seen)) >= one_second(); /* before a FIN renews the stamp */
 	if (p->proto == PROTO_TCP) {
-		/* A SYN on a closed flow is the next connection from that port. */
-		if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && (e->stamp & STAMP_CLOSING))
+		if (reopens(p, word_stamp(seen)))
 			return NULL;
 		if (p->tcp_flags & (TCP_FIN | TCP_RST))
 			flow_close(e, r, now);
@@ -75,28 +100,45 @@ INLINE struct real *flow_find(struct packet *p, struct entry *e)
 		if (p->tcp_flags & TCP_RST)
 			return r;
 	}
-	return due ? flow_refresh(p, e, r, now) : r;
+	return due ? flow_refresh(skb, p, vip, e, r, now) : r;
 }
 
-/* flow_add stores a decision; it returns the ref that holds after any race. */
-INLINE __u32 flow_add(struct __sk_buff *skb, struct flow_key *k, struct entry *old, __u32 ref, __u32 flags)
+INLINE bool flow_stands(struct packet *p, __u64 seen)
 {
-	struct entry fresh = {ref, stamp_now() | flags};
-	long err;
+	struct real *r = real_of(word_ref(seen));
 
-	if (old) {
-		ref = claim(old, READ_ONCE(old->ref), ref);
-		WRITE_ONCE(old->stamp, fresh.stamp);
-		return ref;
+	return r && r->state != REAL_GONE && !reopens(p, word_stamp(seen));
+}
+
+/* flow_add stores a decision and returns the ref that holds after any race. seen is
+ * the entry that was found void, 0 = none; what has changed since is another CPU's
+ * decision and stays. won says that this packet began the flow. */
+INLINE __u32 flow_add(struct __sk_buff *skb, struct packet *p, struct flow_key *k, __u64 seen, struct entry *fresh, bool *won)
+{
+	struct entry *e;
+	__u64 now;
+	int i;
+
+	*won = true;
+	for (i = 0; i < RACE_TRIES; i++) {
+		e = bpf_map_lookup_elem(&flows, k);
+		if (!e) {
+			if (!bpf_map_update_elem(&flows, k, fresh, BPF_NOEXIST)) {
+				note(skb, NOTE_FLOW_STORED);
+				return fresh->ref;
+			}
+			continue;
+		}
+		now = entry_word(e);
+		if (now != seen && flow_stands(p, now)) {
+			*won = false;
+			return word_ref(now);
+		}
+		if (replaced(e, now, fresh))
+			return fresh->ref;
 	}
-	err = bpf_map_update_elem(&flows, k, &fresh, BPF_NOEXIST);
-	if (!err)
-		return ref;
-	old = bpf_map_lookup_elem(&flows, k);
-	if (old)
-		return READ_ONCE(old->ref);
 	count(&drops, DROP_TABLE_FULL, skb);
-	return ref;
+	return fresh->ref;
 }
 
 INLINE void fragment_key_of(struct fragment_key *k, struct packet *p, __u16 vip)

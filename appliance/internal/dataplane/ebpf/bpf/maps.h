@@ -59,6 +59,7 @@ TABLES(rings, struct ring, MAX_SERVICES);
 PERCPU(real_stats, MAX_REALS);
 PERCPU(service_stats, MAX_SERVICES);
 PERCPU(drops, DROP_REASONS);
+PERCPU(notes, NOTE_PLACES);
 
 /* The deadline that the live daemon renews; see package lease. */
 struct {

@@ -4,24 +4,6 @@
  * the race uses the winner's entry, so parallel first connections never split. */
 #pragma once
 
-INLINE __u32 stamp_now(void)
-{
-	return (__u32)bpf_jiffies64() << STAMP_SHIFT;
-}
-
-INLINE __u32 stamp_age(__u32 now, __u32 stamp)
-{
-	return now - (stamp & ~STAMP_FLAGS);
-}
-
-INLINE __u32 one_second(void)
-{
-	__u32 zero = 0;
-	struct config *c = bpf_map_lookup_elem(&settings, &zero);
-
-	return c ? c->hz << STAMP_SHIFT : 0;
-}
-
 INLINE void persist_key_of(struct persist_key *k, struct service *s, struct packet *p)
 {
 	struct addr *mask = p->v6 ? &s->mask6 : &s->mask4;
@@ -39,12 +21,12 @@ INLINE void announce(struct persist_key *k, __u32 ref)
 	bpf_ringbuf_output(&events, &e, sizeof(e), 0);
 }
 
-/* held returns the server an entry binds its client to, NULL when void. */
-INLINE struct real *held(struct service *s, struct entry *e, __u32 now, bool midstream)
+/* held returns the server that an entry, as read, binds its client to; NULL when void. */
+INLINE struct real *held(struct service *s, __u64 seen, __u32 now, bool midstream)
 {
-	struct real *r = real_of(READ_ONCE(e->ref));
+	struct real *r = real_of(word_ref(seen));
 
-	if (!r || stamp_age(now, e->stamp) > s->timeout)
+	if (!r || stamp_age(now, word_stamp(seen)) > s->timeout)
 		return NULL;
 	if (r->state == REAL_OPEN)
 		return r;
@@ -53,89 +35,93 @@ INLINE struct real *held(struct service *s, struct entry *e, __u32 now, bool mid
 	return NULL;
 }
 
-/* claim puts ref into e unless another CPU has just done so; it returns what holds. */
-INLINE __u32 claim(struct entry *e, __u32 old, __u32 ref)
-{
-	__u32 seen = __sync_val_compare_and_swap(&e->ref, old, ref);
-
-	return seen == old ? ref : seen;
-}
-
 INLINE void touch(struct entry *e, __u32 now)
 {
 	if (stamp_age(now, e->stamp) >= one_second())
 		WRITE_ONCE(e->stamp, now); /* the client itself: no longer STAMP_IMPORTED */
 }
 
-INLINE void persist_refresh(struct service *s, struct packet *p, __u32 ref, __u32 now)
+INLINE bool persist_store(struct __sk_buff *skb, struct persist_key *k, struct entry *fresh)
 {
+	if (bpf_map_update_elem(&persist, k, fresh, BPF_NOEXIST))
+		return false;
+	note(skb, NOTE_ENTRY_STORED);
+	announce(k, fresh->ref);
+	return true;
+}
+
+INLINE void persist_refresh(struct __sk_buff *skb, struct service *s, struct packet *p, __u32 ref, __u32 now)
+{
+	struct entry fresh = {ref, now}, *e;
 	struct persist_key k;
-	struct entry *e;
 
 	if (!(s->flags & SERVICE_PERSIST))
 		return;
 	persist_key_of(&k, s, p);
 	e = bpf_map_lookup_elem(&persist, &k);
-	if (e) {
-		if (READ_ONCE(e->ref) == ref)
-			touch(e, now);
-		return;
-	}
-	/* Evicted under a live flow: the flow remembers, so bring it back. */
-	struct entry v = {ref, now};
-
-	if (!bpf_map_update_elem(&persist, &k, &v, BPF_NOEXIST))
-		announce(&k, ref);
+	if (!e)
+		persist_store(skb, &k, &fresh); /* evicted under a live flow, which remembers */
+	else if (READ_ONCE(e->ref) == ref)
+		touch(e, now);
 }
 
-INLINE __u32 persist_move(struct persist_key *k, struct entry *e, __u32 ref, __u32 now)
+/* settle stores a decision and returns the ref that holds after any race. The entry is
+ * read anew: what another CPU has stored since the decision began is valid and stays.
+ * A turn more after a replacement finds whether the entry was removed meanwhile. */
+NOINLINE __u32 settle(struct __sk_buff *skb, struct service *s, struct persist_key *k, __u32 ref, bool midstream)
 {
-	__u32 won = claim(e, READ_ONCE(e->ref), ref);
+	struct entry fresh = {ref, stamp_now()}, *e;
+	struct real *r;
+	__u64 seen;
+	int i;
 
-	WRITE_ONCE(e->stamp, now);
-	announce(k, won);
-	return won;
+	for (i = 0; i < RACE_TRIES; i++) {
+		e = bpf_map_lookup_elem(&persist, k);
+		if (!e) {
+			if (persist_store(skb, k, &fresh))
+				return ref;
+			continue;
+		}
+		seen = entry_word(e);
+		r = held(s, seen, fresh.stamp, midstream);
+		if (r)
+			return r->ref;
+		if (replaced(e, seen, &fresh))
+			announce(k, ref);
+	}
+	count(&drops, DROP_TABLE_FULL, skb);
+	return ref;
 }
 
-/* decide returns the ref of the server for a packet without a flow, 0 = none. */
-NOINLINE __u32 decide(struct __sk_buff *skb, struct packet *p, __u32 index)
+/* decide returns the ref of the server for a packet without a flow, 0 = none. known
+ * says that the flow table had the flow, by now void. */
+NOINLINE __u32 decide(struct __sk_buff *skb, struct packet *p, __u32 index, bool known)
 {
 	bool midstream = p->proto == PROTO_TCP && !(p->tcp_flags & TCP_SYN);
 	struct service *s = bpf_map_lookup_elem(&services, &index);
-	struct entry fresh = {}, *e;
+	__u32 now = stamp_now(), ref;
+	struct entry *e = NULL;
 	struct persist_key k;
 	struct real *r;
-	__u32 ref;
-	long err;
+	__u64 seen = 0;
 
 	if (!s)
 		return 0;
 	persist_key_of(&k, s, p);
-	if (!(s->flags & SERVICE_PERSIST))
-		return schedule(index, s, &k.client);
-	fresh.stamp = stamp_now();
-	e = bpf_map_lookup_elem(&persist, &k);
+	if (s->flags & SERVICE_PERSIST)
+		e = bpf_map_lookup_elem(&persist, &k);
 	if (e) {
-		r = held(s, e, fresh.stamp, midstream);
+		seen = entry_word(e);
+		r = held(s, seen, now, midstream);
 		if (r) {
-			touch(e, fresh.stamp);
+			touch(e, now);
 			return r->ref;
 		}
 	}
+	if (midstream && !known && (!e || stamp_age(now, word_stamp(seen)) > s->timeout))
+		note(skb, NOTE_FLOW_LOST);
 	ref = schedule(index, s, &k.client);
-	if (!ref)
-		return 0;
-	if (e)
-		return persist_move(&k, e, ref, fresh.stamp);
-	fresh.ref = ref;
-	err = bpf_map_update_elem(&persist, &k, &fresh, BPF_NOEXIST);
-	if (!err) {
-		announce(&k, ref);
+	if (!ref || !(s->flags & SERVICE_PERSIST))
 		return ref;
-	}
-	e = bpf_map_lookup_elem(&persist, &k);
-	if (e)
-		return READ_ONCE(e->ref);
-	count(&drops, DROP_TABLE_FULL, skb);
-	return ref;
+	return settle(skb, s, &k, ref, midstream);
 }

@@ -65,8 +65,6 @@ INLINE bool to_probe(struct __sk_buff *skb)
 	struct ip6hdr *six;
 	struct iphdr *four;
 
-	if (skb->ingress_ifindex)
-		return false; /* forwarded */
 	if (skb->protocol == htons(ETH_P_IP)) {
 		four = at(skb, ETH_HLEN, sizeof(*four));
 		return four && (four->daddr & htonl(PROBE_MASK4)) == htonl(PROBE_NET4);

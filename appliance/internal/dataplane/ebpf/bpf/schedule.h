@@ -29,12 +29,14 @@ INLINE bool accepts(struct real *r, struct load *l)
 
 struct contest {
 	struct roster *roster;
+	__u32 service;
 	__u32 best; /* ref, 0 = none yet */
 	__u32 weight;
 	__u64 conns;
 };
 
-/* consider compares (conns+1)/weight of the next server with the best so far. */
+/* consider compares (conns+1)/weight of the next server with the best so far. A roster
+ * that is being written may show a server of another service. */
 static long consider(__u32 i, struct contest *c)
 {
 	__u32 index;
@@ -47,7 +49,7 @@ static long consider(__u32 i, struct contest *c)
 	index = c->roster->real[i];
 	r = real_at(index);
 	l = bpf_map_lookup_elem(&loads, &index);
-	if (!r || !l || !accepts(r, l))
+	if (!r || !l || r->service != c->service || !accepts(r, l))
 		return 0;
 	conns = l->conns < 0 ? 1 : l->conns + 1;
 	if (c->best && conns * c->weight >= c->conns * r->weight)
@@ -60,7 +62,7 @@ static long consider(__u32 i, struct contest *c)
 
 INLINE __u32 least_connections(__u32 service)
 {
-	struct contest c = {};
+	struct contest c = {.service = service};
 
 	c.roster = bpf_map_lookup_elem(&rosters, &service);
 	if (!c.roster)
@@ -99,7 +101,7 @@ INLINE __u32 maglev(__u32 service, struct addr *client)
 	index = ring->real[slot] - 1;
 	r = real_at(index);
 	l = bpf_map_lookup_elem(&loads, &index);
-	return r && l && accepts(r, l) ? r->ref : 0;
+	return r && l && r->service == service && accepts(r, l) ? r->ref : 0;
 }
 
 /* schedule returns a ref, 0 = no server. A Maglev slot whose server is full or has

@@ -23,6 +23,11 @@ INLINE int drop(struct __sk_buff *skb, __u32 reason)
 	return TC_ACT_SHOT;
 }
 
+INLINE void note(struct __sk_buff *skb, __u32 what)
+{
+	count(&notes, what, skb);
+}
+
 INLINE void count_conn(__u32 real, __u32 service)
 {
 	struct counter *c = bpf_map_lookup_elem(&real_stats, &real);

@@ -93,6 +93,7 @@ struct fragment_key {
 	__u8 proto, pad;
 };
 
+/* An entry is read and replaced as one word (entry.h). */
 struct entry {
 	__u32 ref;   /* of the real server */
 	__u32 stamp; /* jiffies << STAMP_SHIFT | flags */
