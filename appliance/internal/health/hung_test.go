@@ -26,7 +26,8 @@ func TestHungServersPileNothingUp(t *testing.T) {
 			scheme lb.Scheme
 			says   string // before it trickles
 		}{
-			{lb.HTTP, ""}, {lb.HTTPS, ""},
+			{lb.HTTP, ""},
+			{lb.HTTPS, ""},
 			{lb.HTTP, "HTTP/1.1 200 OK\r\nX-Trickle: "},
 			{lb.HTTP, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"},
 		} {

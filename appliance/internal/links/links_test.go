@@ -58,14 +58,14 @@ func TestList(t *testing.T) {
 			return err
 		}
 		for _, cidr := range []string{"192.0.2.10/24", "198.51.100.1/32", "2001:db8::10/64"} {
-			if err := address(first, cidr); err != nil {
+			if err = address(first, cidr); err != nil {
 				return err
 			}
 		}
-		if err := address(second, "203.0.113.10/28"); err != nil {
+		if err = address(second, "203.0.113.10/28"); err != nil {
 			return err
 		}
-		if err := defaultVia(second, "203.0.113.1"); err != nil {
+		if err = defaultVia(second, "203.0.113.1"); err != nil {
 			return err
 		}
 		got, err = List()
@@ -77,11 +77,11 @@ func TestList(t *testing.T) {
 		{Name: "eth0", Prefixes: prefixes("192.0.2.0/24", "198.51.100.1/32", "2001:db8::/64")},
 		{Name: "eth1", Prefixes: prefixes("203.0.113.0/28"), Default: true},
 	}
-	comparable := []cmp.Option{
+	byValue := []cmp.Option{
 		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 		cmp.FilterValues(func(a, b []netip.Prefix) bool { return len(a)+len(b) == 0 }, cmp.Ignore()),
 	}
-	if diff := cmp.Diff(want, got, comparable...); diff != "" {
+	if diff := cmp.Diff(want, got, byValue...); diff != "" {
 		t.Errorf("links (-want +got):\n%s", diff)
 	}
 }

@@ -391,7 +391,7 @@ func reach(t *testing.T, from netip.AddrPort, to string) (string, error) {
 		return "", err
 	}
 	c := newClient(t, conn.(*net.TCPConn))
-	if err := c.SetLinger(0); err != nil {
+	if err = c.SetLinger(0); err != nil {
 		t.Fatal(err)
 	}
 	name, err := c.r.ReadString('\n')
