@@ -14,10 +14,12 @@ type Expectation struct {
 	Min    *float64 `yaml:"min,omitempty"`
 	Max    *float64 `yaml:"max,omitempty"`
 	Equals *float64 `yaml:"equals,omitempty"`
-	// AtLeast is the least number of samples; fewer make the run broken.
+	// AtLeast is the least number of samples; fewer make it broken. It is scaled with
+	// the number of trials.
 	AtLeast int `yaml:"samples,omitempty"`
-	// Floor names a statistic of the noise floor; the expectation is inconclusive
-	// when it exceeds a fifth of Max.
+	// Floor names a statistic of the noise floor; a limit of time is inconclusive
+	// when it exceeds a fifth of Max. With a floor, of a count too, noise around a
+	// value that is not within the limit makes it inconclusive: see package verdict.
 	Floor string `yaml:"floor,omitempty"`
 
 	// Eventually, Always and Never are expressions over one status record, for
