@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vosbed/vosbed/simvos"
 	"github.com/vosbed/vosbed/simvos/control"
 )
 
@@ -109,30 +110,84 @@ func TestRTSPStates(t *testing.T) {
 	k.want(400, "ANNOUNCE", "rtsp://192.168.94.110/in")
 }
 
+// TestAFailedSetupMayBeTriedAgain fills the pool of ports, which holds one pair.
+func TestAFailedSetupMayBeTriedAgain(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, func(o *simvos.Options) { o.Ports.RTPLow, o.Ports.RTPHigh = 50000, 50001 })
+	first, second := l.talk(t), l.talk(t)
+	h := first.want(200, "SETUP", liveURL+"/trackID=0", udpWish)
+	id, _, _ := strings.Cut(h.Get("Session"), ";")
+	second.want(503, "SETUP", liveURL+"/trackID=0", udpWish)
+	second.want(503, "SETUP", liveURL+"/trackID=0", udpWish)
+	first.want(200, "TEARDOWN", liveURL, "Session: "+id)
+	second.want(200, "SETUP", liveURL+"/trackID=0", udpWish)
+}
+
+// TestRecordCountsToTheEnd ends recordings right after their last packet, again and
+// again: what was sent before counts, whoever is read first.
+func TestRecordCountsToTheEnd(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	const rounds, packets = 10, 300
+	for round := range rounds {
+		k := l.talk(t)
+		port, id := k.announce("rtsp://192.168.94.110/in")
+		media := l.dial(t, "udp", vip, port)
+		session := "Session: " + id
+		k.want(200, "RECORD", "rtsp://192.168.94.110/in", session)
+		for seq := range uint16(packets) {
+			_, err := media.Write(rtpPacket(seq))
+			must(t, err)
+		}
+		end := "TEARDOWN"
+		if round%2 == 0 {
+			end = "PAUSE"
+		}
+		k.want(200, end, "rtsp://192.168.94.110/in", session)
+		c := l.status(t).Client(clientIP, control.ProtoRTSPRecord)
+		if want := uint64(packets * (round + 1)); c.ReceivedPackets != want || c.Lost != 0 {
+			t.Fatalf("after %s of round %d: ledger %+v, want %d packets", end, round, c, want)
+		}
+		k.conn.Close()
+	}
+}
+
+// announce sets a recording of one track up and returns the server's port for its
+// media and the session's id.
+func (k *talker) announce(url string) (port uint16, session string) {
+	k.t.Helper()
+	const sdp = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=control:streamid=0\r\n"
+	if status, _ := k.do("ANNOUNCE", url, sdp, "Content-Type: application/sdp"); status != 200 {
+		k.t.Fatalf("ANNOUNCE: status %d", status)
+	}
+	h := k.want(200, "SETUP", url+"/streamid=0", udpWish+";mode=record")
+	session, _, _ = strings.Cut(h.Get("Session"), ";")
+	_, rest, _ := strings.Cut(h.Get("Transport"), "server_port=")
+	text, _, _ := strings.Cut(rest, "-")
+	n, err := strconv.ParseUint(text, 10, 16)
+	must(k.t, err)
+	return uint16(n), session
+}
+
+// rtpPacket is a packet of a publisher.
+func rtpPacket(seq uint16) []byte {
+	return []byte{0x80, 96, byte(seq >> 8), byte(seq), 0, 0, 0, 0, 0, 0, 0, 1, 'x'}
+}
+
 // TestRecordFromElsewhere sends RTP to the port of another client's session, as
 // a balancer without persistence would make it arrive.
 func TestRecordFromElsewhere(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil)
 	k := l.talk(t)
-	const sdp = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=control:streamid=0\r\n"
-	if status, _ := k.do("ANNOUNCE", "rtsp://192.168.94.110/in", sdp, "Content-Type: application/sdp"); status != 200 {
-		t.Fatalf("ANNOUNCE: status %d", status)
-	}
-	k.want(404, "SETUP", "rtsp://192.168.94.110/in/streamid=7", udpWish+";mode=record")
-	h := k.want(200, "SETUP", "rtsp://192.168.94.110/in/streamid=0", udpWish+";mode=record")
-	id, _, _ := strings.Cut(h.Get("Session"), ";")
-	_, rest, _ := strings.Cut(h.Get("Transport"), "server_port=")
-	text, _, _ := strings.Cut(rest, "-")
-	port, err := strconv.ParseUint(text, 10, 16)
-	must(t, err)
+	port, id := k.announce("rtsp://192.168.94.110/in")
+	k.want(404, "SETUP", "rtsp://192.168.94.110/in/streamid=7", udpWish+";mode=record", "Session: "+id)
 	k.want(200, "RECORD", "rtsp://192.168.94.110/in", "Session: "+id)
 
-	packet := []byte{0x80, 96, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 'x'}
 	for to, n := range map[netip.Addr]int{vip: 3, vip6: 2} { // the same client has two addresses
-		conn := l.dial(t, "udp", to, uint16(port))
+		conn := l.dial(t, "udp", to, port)
 		for range n {
-			_, err := conn.Write(packet)
+			_, err := conn.Write(rtpPacket(1))
 			must(t, err)
 		}
 	}

@@ -74,7 +74,7 @@ func (c *conn) await() bool {
 		_ = c.tcp.SetReadDeadline(time.Now().Add(idleCheck))
 		_, err := c.r.Peek(1)
 		if err == nil {
-			return c.tcp.SetReadDeadline(time.Now().Add(writeTimeout)) == nil
+			return c.tcp.SetReadDeadline(time.Now().Add(messageTimeout)) == nil
 		}
 		silent := time.Since(time.Unix(0, c.seen.Load())) > sessionTimeout
 		if silent || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -85,14 +85,19 @@ func (c *conn) await() bool {
 
 func (c *conn) touch() { c.seen.Store(time.Now().UnixNano()) }
 
-// write sends b; control answers and interleaved media share the connection.
+// write sends b; control answers and interleaved media share the connection. An
+// error ends it: part of b may have left, and the client would take what comes next
+// for the rest of that frame.
 func (c *conn) write(b []byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if err := c.tcp.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
+	err := c.tcp.SetWriteDeadline(time.Now().Add(c.server.writeTimeout))
+	if err == nil {
+		_, err = c.tcp.Write(b)
 	}
-	_, err := c.tcp.Write(b)
+	if err != nil {
+		c.tcp.Close()
+	}
 	return err
 }
 
@@ -224,6 +229,9 @@ func (c *conn) setup(ctx context.Context, req *request) response {
 	}
 	tr, err := c.session.add(ctx, req.url, t)
 	if err != nil {
+		if len(c.session.tracks) == 0 {
+			c.session = nil // the client never learnt of it and may try again
+		}
 		c.server.o.Logger.WarnContext(ctx, "cannot set up a track", "client", c.remote, "err", err)
 		return reply(statusUnavailable)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -163,7 +164,8 @@ func (s *session) report(ctx context.Context) {
 // readRTP reads the RTP port: media of a publisher, or the empty packets with
 // which a player opens its firewall.
 func (t *track) readRTP() {
-	readAll(t.pair.rtp, func(b []byte, from netip.Addr) {
+	defer close(t.drained)
+	readAll(t.pair.rtp, t.drained, func(b []byte, from netip.Addr) {
 		switch {
 		case !t.s.isClient(from):
 			t.s.c.server.o.Ledger.Entry(t.s.proto(), from).Stray()
@@ -176,23 +178,50 @@ func (t *track) readRTP() {
 
 // readRTCP reads the RTCP port; reports of the client keep the session alive.
 func (t *track) readRTCP() {
-	readAll(t.pair.rtcp, func(_ []byte, from netip.Addr) {
+	readAll(t.pair.rtcp, nil, func(_ []byte, from netip.Addr) {
 		if t.s.isClient(from) {
 			t.s.c.touch()
 		}
 	})
 }
 
-// readAll reads datagrams until the socket is closed.
-func readAll(u *sock.UDP, handle func(b []byte, from netip.Addr)) {
+// readAll reads datagrams until the socket is closed. When the socket's deadline has
+// passed it handles what has arrived by then, says so to drained and reads on.
+func readAll(u *sock.UDP, drained chan<- struct{}, handle func(b []byte, from netip.Addr)) {
 	buf := make([]byte, maxDatagram)
 	for {
 		n, d, err := u.Read(buf)
 		switch {
 		case err == nil:
 			handle(buf[:n], d.From.Addr())
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if u.SetReadDeadline(time.Time{}) != nil {
+				return
+			}
+			u.Arrived(buf, func(b []byte, d sock.Datagram) { handle(b, d.From.Addr()) })
+			drained <- struct{}{}
 		case errors.Is(err, net.ErrClosed), !sock.IsPassing(err):
 			return
+		}
+	}
+}
+
+// drain counts what a publisher has sent by now. It lies in the sockets when their
+// readers had no processor yet, although the request to end came later.
+func (s *session) drain() {
+	if !s.recording || !s.busy() {
+		return
+	}
+	soon := time.Now().Add(lateMedia)
+	for _, t := range s.tracks {
+		if t.pair != nil {
+			// One that fails is closed, and so is its reader's channel.
+			_ = t.pair.rtp.SetReadDeadline(soon)
+		}
+	}
+	for _, t := range s.tracks {
+		if t.pair != nil {
+			<-t.drained
 		}
 	}
 }

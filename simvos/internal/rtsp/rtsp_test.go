@@ -3,10 +3,14 @@ package rtsp
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"io"
+	"net"
 	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -150,6 +154,60 @@ func TestPool(t *testing.T) {
 		}
 		defer got.close()
 	}
+}
+
+// TestAFailedWriteEndsTheConnection lets a client stop reading in the middle of a
+// frame and go on later: it must not take the next frame for the rest of that one.
+func TestAFailedWriteEndsTheConnection(t *testing.T) {
+	client, tcp := connected(t)
+	c := &conn{server: &Server{writeTimeout: 100 * time.Millisecond}, tcp: tcp}
+	frame := append([]byte{'$', 0, 0xff, 0xff}, bytes.Repeat([]byte{0xee}, 0xffff)...)
+	sent := 0
+	for c.write(frame) == nil {
+		sent++
+	}
+	read := make(chan []byte, 1)
+	go func() {
+		all, _ := io.ReadAll(client) // a reset is an end too
+		read <- all
+	}()
+	c.server.writeTimeout = 5 * time.Second // time enough, now that somebody reads
+	if err := c.write(frame); err == nil {
+		t.Error("a frame followed one of which only a part may have left")
+	}
+	got := <-read
+	if n := len(got) / len(frame); n > sent {
+		t.Errorf("%d frames arrived, %d were sent", n, sent)
+	}
+	for at := 0; at < len(got); at += len(frame) {
+		if !bytes.HasPrefix(frame, got[at:min(at+len(frame), len(got))]) {
+			t.Fatalf("no frame at byte %d", at)
+		}
+	}
+}
+
+// connected returns both ends of a connection that holds little.
+func connected(t *testing.T) (client, server *net.TCPConn) {
+	t.Helper()
+	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	client, err = net.DialTCP("tcp", nil, ln.Addr().(*net.TCPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	server, err = ln.AcceptTCP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	if err := errors.Join(client.SetReadBuffer(4096), server.SetWriteBuffer(4096), client.SetDeadline(time.Now().Add(10*time.Second))); err != nil {
+		t.Fatal(err)
+	}
+	return client, server
 }
 
 func FuzzReadMessage(f *testing.F) {

@@ -21,8 +21,13 @@ const (
 	sessionTimeout = 60 * time.Second
 	// idleCheck is how often silence is looked at.
 	idleCheck = 5 * time.Second
-	// writeTimeout ends a client that no longer reads.
-	writeTimeout = 10 * time.Second
+	// writeTimeout ends a client that no longer reads, messageTimeout one that does
+	// not finish what it says.
+	writeTimeout   = 10 * time.Second
+	messageTimeout = 10 * time.Second
+	// lateMedia is how long a recording that ends waits for media that was sent
+	// before and took longer than the request to end it.
+	lateMedia = 20 * time.Millisecond
 	// reportPeriod is the time between RTCP reports.
 	reportPeriod = 5 * time.Second
 )
@@ -44,9 +49,10 @@ type Options struct {
 
 // Server is the RTSP service.
 type Server struct {
-	o    Options
-	ln   net.Listener
-	pool *pool
+	o            Options
+	ln           net.Listener
+	pool         *pool
+	writeTimeout time.Duration
 }
 
 // Open binds the control port.
@@ -55,7 +61,7 @@ func Open(ctx context.Context, o Options, op sock.Opener) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{o: o, ln: ln, pool: newPool(op, o.Low, o.High)}, nil
+	return &Server{o: o, ln: ln, pool: newPool(op, o.Low, o.High), writeTimeout: writeTimeout}, nil
 }
 
 // Addr is the listen address of the control port.

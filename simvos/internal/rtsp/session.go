@@ -42,6 +42,9 @@ type track struct {
 	ssrc uint32
 	send sender
 	recv receiver
+	// drained tells that the reader of the RTP port has handled all that had
+	// arrived; it is closed when the reader ends.
+	drained chan struct{}
 }
 
 // newSession returns a session without tracks.
@@ -64,7 +67,7 @@ func (s *session) proto() string {
 
 // add sets up a track; over UDP it binds a pair of ports and listens on it.
 func (s *session) add(ctx context.Context, u *url.URL, t transport) (*track, error) {
-	tr := &track{s: s, url: u, t: t, ssrc: rand.Uint32()}
+	tr := &track{s: s, url: u, t: t, ssrc: rand.Uint32(), drained: make(chan struct{})}
 	tr.send.seq, tr.send.offset = uint16(rand.Uint32()), rand.Uint32()
 	if !t.tcp {
 		p, err := s.c.server.pool.take(ctx)
@@ -148,6 +151,7 @@ func (s *session) pause() response {
 
 // halt ends the worker.
 func (s *session) halt() {
+	s.drain()
 	s.active.Store(false)
 	if s.stop != nil {
 		s.stop()

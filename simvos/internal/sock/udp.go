@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -79,6 +80,38 @@ func (u *UDP) Read(b []byte) (int, Datagram, error) {
 		return 0, Datagram{}, err
 	}
 	return n, Datagram{From: from, To: destination(u.oob[:oobn])}, nil
+}
+
+// SetReadDeadline makes a Read that waits at that time, or begins later, end with
+// os.ErrDeadlineExceeded; the zero time means never.
+func (u *UDP) SetReadDeadline(t time.Time) error { return u.conn.SetReadDeadline(t) }
+
+// maxArrived is more datagrams than fit into a receive buffer: a sender that is faster
+// than Arrived does not keep it for ever.
+const maxArrived = 1 << 16
+
+// Arrived calls handle for every datagram that has arrived already, each cut to b, and
+// waits for none. It belongs to the goroutine that reads.
+func (u *UDP) Arrived(b []byte, handle func(b []byte, d Datagram)) {
+	raw, err := u.conn.SyscallConn()
+	if err != nil {
+		return
+	}
+	// It fails on a closed socket only, in which nothing arrives.
+	_ = raw.Read(func(fd uintptr) bool {
+		for range maxArrived {
+			n, oobn, _, from, err := unix.Recvmsg(int(fd), b, u.oob, unix.MSG_DONTWAIT)
+			if errors.Is(err, unix.EINTR) || errors.Is(err, unix.ECONNREFUSED) {
+				continue // nothing was read but an interruption or an ICMP error
+			}
+			sa, ok := from.(*unix.SockaddrInet6)
+			if err != nil || !ok {
+				return true
+			}
+			handle(b[:n], Datagram{From: netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)), To: destination(u.oob[:oobn])})
+		}
+		return true
+	})
 }
 
 // Each calls handle for every datagram of at most size bytes until ctx ends. It
