@@ -2,6 +2,7 @@ package simvos_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -107,11 +108,14 @@ func TestAnnouncement(t *testing.T) {
 	}))
 	f := os.NewFile(uintptr(fd), "packets")
 	defer f.Close()
-	must(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 3}))
+	must(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1}))
 	arp, na := false, false
 	buf := make([]byte, 2000)
-	for end := time.Now().Add(5 * time.Second); (!arp || !na) && time.Now().Before(end); {
+	for end := time.Now().Add(patience); (!arp || !na) && time.Now().Before(end); {
 		n, err := unix.Read(fd, buf)
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+			continue
+		}
 		must(t, err)
 		b := buf[:n]
 		switch {

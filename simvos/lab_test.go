@@ -33,6 +33,10 @@ var (
 	vip6      = netip.MustParseAddr("fd00:94::110")
 )
 
+// patience is how long a test waits for what must come: this process and its players
+// may be without a processor for a second at any time.
+const patience = time.Minute
+
 type lab struct {
 	client, server *netns.NS
 	node           *simvos.Node
@@ -75,7 +79,7 @@ func run(tb testing.TB, node *simvos.Node) {
 			if err != nil {
 				tb.Errorf("the node ended with: %v", err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			tb.Error("the node does not end")
 		}
 	})
@@ -154,12 +158,12 @@ func (l *lab) dial(tb testing.TB, network string, to netip.Addr, port uint16) ne
 	tb.Helper()
 	var conn net.Conn
 	must(tb, l.client.Do(func() (err error) {
-		d := net.Dialer{Timeout: 5 * time.Second}
+		d := net.Dialer{Timeout: patience}
 		conn, err = d.DialContext(tb.Context(), network, netip.AddrPortFrom(to, port).String())
 		return err
 	}))
 	tb.Cleanup(func() { conn.Close() })
-	must(tb, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	must(tb, conn.SetDeadline(time.Now().Add(patience)))
 	return conn
 }
 
@@ -184,17 +188,17 @@ func must(tb testing.TB, err error) {
 	}
 }
 
-// eventually waits until check is true, at most for five seconds.
+// eventually waits until check is true.
 func eventually(tb testing.TB, what string, check func() bool) {
 	tb.Helper()
-	end := time.After(5 * time.Second)
+	end := time.After(patience)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !check() {
 		select {
 		case <-tick.C:
 		case <-end:
-			tb.Fatalf("not within five seconds: %s", what)
+			tb.Fatalf("not within %s: %s", patience, what)
 		}
 	}
 }

@@ -28,7 +28,7 @@ func (l *lab) web(t *testing.T) *http.Client {
 		},
 	}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 5 * time.Second}
+	return &http.Client{Transport: tr, Timeout: patience}
 }
 
 type answer struct {

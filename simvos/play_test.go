@@ -8,18 +8,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/vosbed/vosbed/internal/testenv"
 	"github.com/vosbed/vosbed/simvos/control"
 )
 
-// tool runs a program in the client's namespace, for at most 20 s, and returns
-// what it printed.
+// tool runs a program in the client's namespace, for at most as long as a test waits
+// for anything, and returns what it printed.
 func (l *lab) tool(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	path := testenv.RequireTool(t, name)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, path, args...)
@@ -70,19 +69,23 @@ func TestWrongSourceStarvesStrictPlayers(t *testing.T) {
 	l := newLab(t, nil)
 	l.fault(t, control.Fault{Kind: control.WrongSource})
 	path := testenv.RequireTool(t, "ffprobe")
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, path, "-v", "quiet", "-show_entries", "stream=width,r_frame_rate",
 		"-rtsp_transport", "udp", "-rtsp_flags", "filter_src", "rtsp://192.168.94.110/live")
 	cmd.Stdout = &out
 	must(t, l.client.Do(cmd.Start))
+	// Three seconds of the programme: one that plays says so after a good second.
+	eventually(t, "media for the player", func() bool {
+		return l.status(t).Client(clientIP, control.ProtoRTSPPlay).SentPackets > 250
+	})
+	cancel()
 	if err := cmd.Wait(); err == nil && strings.Contains(out.String(), "25/1") {
 		t.Errorf("a strict player plays from the wrong source:\n%s", out.String())
 	}
-	c := l.status(t).Client(clientIP, control.ProtoRTSPPlay)
-	if c.Sessions != 1 || c.SentPackets == 0 {
-		t.Errorf("ledger %+v, want a session and packets", c)
+	if c := l.status(t).Client(clientIP, control.ProtoRTSPPlay); c.Sessions != 1 {
+		t.Errorf("ledger %+v, want one session", c)
 	}
 }
 
@@ -156,9 +159,12 @@ func TestRTSPPublishByFFmpeg(t *testing.T) {
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
 			l.tool(t, "ffmpeg", append(source, "-rtsp_transport", transport, "rtsp://192.168.94.110/in/one")...)
+			eventually(t, "the session to end", func() bool {
+				return l.status(t).Client(clientIP, control.ProtoRTSPRecord).Active == 0
+			})
 			c := l.status(t).Client(clientIP, control.ProtoRTSPRecord)
-			if c.Sessions != before.Sessions+1 || c.Active != 0 {
-				t.Errorf("%d sessions, %d active, want one more and none active", c.Sessions, c.Active)
+			if c.Sessions != before.Sessions+1 {
+				t.Errorf("%d sessions, want one more than %d", c.Sessions, before.Sessions)
 			}
 			if got := c.ReceivedPackets - before.ReceivedPackets; got < 45 || c.Lost != 0 || c.Stray != 0 {
 				t.Errorf("%d RTP packets received, %d lost, %d stray, want about 50 and none", got, c.Lost, c.Stray)

@@ -82,7 +82,7 @@ func TestProbeFaults(t *testing.T) {
 	}
 	answers := func(what string) {
 		t.Helper()
-		must(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
+		must(t, conn.SetDeadline(time.Now().Add(patience)))
 		if _, err := ask(t, conn, 2); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -98,7 +98,7 @@ func TestProbeFaults(t *testing.T) {
 	answers("wrong-source cleared")
 
 	l.fault(t, control.Fault{Kind: control.Refuse, Service: control.ServiceProbeUDP})
-	must(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
+	must(t, conn.SetDeadline(time.Now().Add(patience)))
 	if _, err := ask(t, conn, 3); !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("refuse: %v, want connection refused", err)
 	}
@@ -120,7 +120,7 @@ func TestWrongSourceIsTheRIP(t *testing.T) {
 		defer pc.Close()
 		_, err := pc.WriteTo(control.ProbeRequest{}.AppendTo(nil), net.UDPAddrFromAddrPort(netip.AddrPortFrom(tt.used, 60000)))
 		must(t, err)
-		must(t, pc.SetDeadline(time.Now().Add(5*time.Second)))
+		must(t, pc.SetDeadline(time.Now().Add(patience)))
 		_, from, err := pc.ReadFrom(make([]byte, 100))
 		must(t, err)
 		if got := from.(*net.UDPAddr).AddrPort().Addr().Unmap(); got != tt.want {
@@ -146,7 +146,7 @@ func TestRefuseAll(t *testing.T) {
 		if s.Network == "tcp" {
 			_, port, _ := net.SplitHostPort(s.Addr)
 			err = l.client.Do(func() error {
-				d := net.Dialer{Timeout: 5 * time.Second}
+				d := net.Dialer{Timeout: patience}
 				c, derr := d.DialContext(t.Context(), "tcp", net.JoinHostPort(vip.String(), port))
 				if derr == nil {
 					c.Close()

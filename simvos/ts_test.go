@@ -8,19 +8,21 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vosbed/vosbed/simvos/control"
 	"github.com/vosbed/vosbed/simvos/internal/mpegts"
 )
 
-// readTS reads datagrams for so long and returns the markers in them; it
-// checks continuity and that only whole packets come.
-func readTS(t *testing.T, conn net.Conn, d time.Duration) []control.Marker {
+// readTS reads datagrams until it has n markers, or until d is over, and returns the
+// markers; it checks continuity and that only whole packets come.
+func readTS(t *testing.T, conn net.Conn, n int, d time.Duration) []control.Marker {
 	t.Helper()
 	must(t, conn.SetReadDeadline(time.Now().Add(d)))
 	var c mpegts.Continuity
 	var markers []control.Marker
 	buf := make([]byte, 2000)
-	for {
+	for len(markers) < n {
 		n, err := conn.Read(buf)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return markers
@@ -39,30 +41,45 @@ func readTS(t *testing.T, conn net.Conn, d time.Duration) []control.Marker {
 			}
 		}
 	}
+	return markers
+}
+
+// askTS asks for the stream, as a client does again and again.
+func askTS(t *testing.T, conn net.Conn) {
+	t.Helper()
+	_, err := conn.Write([]byte("TS"))
+	must(t, err)
 }
 
 func TestTransportStreamOverUDP(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil)
+	var asked []net.Conn
 	for _, to := range []netip.Addr{vip, vip6} {
 		conn := l.dial(t, "udp", to, 61001)
-		_, err := conn.Write([]byte("TS"))
-		must(t, err)
-		w := &watcher{markers: readTS(t, conn, 1500*time.Millisecond)}
-		if w.count() < 20 {
-			t.Errorf("%s: %d markers in 1.5 s, want about 27 or more", to, w.count())
+		askTS(t, conn)
+		w := &watcher{markers: readTS(t, conn, 30, patience)}
+		if w.count() < 30 {
+			t.Errorf("%s: %d markers, want 30", to, w.count())
 		}
 		w.unbroken(t, 115)
+		asked = append(asked, conn)
 	}
 	conn := l.dial(t, "udp", vip, 61001)
 	_, err := conn.Write([]byte("hello"))
 	must(t, err)
-	if m := readTS(t, conn, 600*time.Millisecond); len(m) != 0 {
-		t.Errorf("a datagram that asks for nothing got %d markers", len(m))
+	if m := readTS(t, conn, 1, 600*time.Millisecond); len(m) != 0 {
+		t.Error("a datagram that asks for nothing got a stream")
 	}
-	c := l.status(t).Client(clientIP, control.ServiceTSUDP)
-	if c.Sessions != 1 || c.Active != 1 || c.Stray != 1 || c.SentPackets == 0 {
-		t.Errorf("ledger %+v, want one session and one stray request", c)
+	askTS(t, asked[0])
+	eventually(t, "one session and one stray request", func() bool {
+		c := l.status(t).Client(clientIP, control.ServiceTSUDP)
+		return c.Active == 1 && c.Stray == 1 && c.SentPackets > 0
+	})
+	// Refused, all sessions end.
+	l.fault(t, control.Fault{Kind: control.Refuse, Service: control.ServiceTSUDP})
+	if c := l.status(t).Protocols[control.ServiceTSUDP]; c.Active != 0 {
+		t.Errorf("ledger %+v, want no session of a service that is closed", c)
 	}
 }
 
@@ -70,21 +87,24 @@ func TestMediaDead(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil)
 	conn := l.dial(t, "udp", vip, 61001)
-	_, err := conn.Write([]byte("TS"))
-	must(t, err)
-	if len(readTS(t, conn, time.Second)) == 0 {
+	askTS(t, conn)
+	if len(readTS(t, conn, 1, patience)) == 0 {
 		t.Fatal("no stream to begin with")
 	}
 	l.fault(t, control.Fault{Kind: control.MediaDead})
-	readTS(t, conn, 100*time.Millisecond) // what was under way
-	if m := readTS(t, conn, 500*time.Millisecond); len(m) != 0 {
-		t.Errorf("a dead stream sent %d markers", len(m))
+	var dead unix.Timespec
+	must(t, unix.ClockGettime(unix.CLOCK_MONOTONIC, &dead))
+	for _, m := range readTS(t, conn, 1000, 500*time.Millisecond) {
+		if m.Monotonic > dead.Nano() { // those before were under way
+			t.Errorf("a dead stream sent frame %d", m.Counter)
+		}
 	}
 	if got, err := get(t.Context(), l.web(t), "GET", "https://192.168.94.110:8443/admin/status", ""); err != nil || got.body != "Healthy" {
 		t.Errorf("status %+v, error %v, want Healthy", got, err)
 	}
 	must(t, l.control.ClearFaults(t.Context()))
-	if len(readTS(t, conn, time.Second)) == 0 {
+	askTS(t, conn)
+	if len(readTS(t, conn, 1, patience)) == 0 {
 		t.Error("the stream does not come back")
 	}
 }

@@ -6,12 +6,16 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/vosbed/vosbed/simvos/control"
 	"github.com/vosbed/vosbed/simvos/internal/ledger"
 	"github.com/vosbed/vosbed/simvos/internal/media"
 	"github.com/vosbed/vosbed/simvos/internal/sock"
 )
+
+// writeTimeout ends a client that takes nothing any more.
+const writeTimeout = 30 * time.Second
 
 // Shared is what every transport stream service of a node needs.
 type Shared struct {
@@ -52,7 +56,21 @@ func (t *TCP) serve(ctx context.Context, conn *net.TCPConn) {
 		_, _ = io.Copy(io.Discard, conn)
 	}()
 	client := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr()
-	t.stream(ctx, conn, t.Ledger.Entry(control.ServiceTSTCP, client), control.ServiceTSTCP)
+	t.stream(ctx, bounded{conn, conn.SetWriteDeadline}, t.Ledger.Entry(control.ServiceTSTCP, client), control.ServiceTSTCP)
+}
+
+// bounded gives every write its own deadline, so that a client with a closed window
+// does not hold its goroutine for ever.
+type bounded struct {
+	w        io.Writer
+	deadline func(time.Time) error
+}
+
+func (b bounded) Write(p []byte) (int, error) {
+	if err := b.deadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return b.w.Write(p)
 }
 
 // stream writes frames until the client is gone.
@@ -89,7 +107,7 @@ func (s Shared) HTTP() http.Handler {
 		}
 		ap, _ := netip.ParseAddrPort(r.RemoteAddr)
 		e := s.Ledger.Entry(control.ProtoTSHTTP, ap.Addr())
-		s.stream(r.Context(), flushing{w, rc}, e, control.ServiceHTTP)
+		s.stream(r.Context(), bounded{flushing{w, rc}, rc.SetWriteDeadline}, e, control.ServiceHTTP)
 	})
 }
 

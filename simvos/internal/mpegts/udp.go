@@ -66,8 +66,9 @@ func OpenUDP(ctx context.Context, s Shared, o sock.Opener, port uint16) (*UDP, e
 // Addr is the listen address.
 func (u *UDP) Addr() net.Addr { return u.sock.Addr() }
 
-// Serve takes requests and sends until ctx ends.
+// Serve takes requests and sends until ctx ends and ends all subscriptions then.
 func (u *UDP) Serve(ctx context.Context) error {
+	defer u.endAll()
 	g, ctx := errgroup.WithContext(ctx)
 	wake := make(chan struct{}, 1)
 	g.Go(func() error {
@@ -164,6 +165,15 @@ func (u *UDP) fanOut(ts []byte, key bool, now time.Time) (more bool, err error) 
 	return len(u.subs) > 0, nil
 }
 
+func (u *UDP) endAll() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for k, s := range u.subs {
+		delete(u.subs, k)
+		s.entry.Close()
+	}
+}
+
 // sendTo cuts the frame into datagrams.
 func (u *UDP) sendTo(k subscription, e ledger.Entry, ts []byte) error {
 	src := u.Source(k.used, control.ServiceTSUDP)
@@ -177,75 +187,4 @@ func (u *UDP) sendTo(k subscription, e ledger.Entry, ts []byte) error {
 		ts = ts[n:]
 	}
 	return nil
-}
-
-// Ingest receives transport streams over UDP, plain or in RTP, and counts what
-// is missing.
-type Ingest struct {
-	Shared
-	sock    *sock.UDP
-	streams map[netip.AddrPort]*stream
-}
-
-// stream is what is known of one sender.
-type stream struct {
-	entry      ledger.Entry
-	continuity Continuity
-}
-
-// maxStreams bounds the senders that an Ingest tells apart.
-const maxStreams = 4096
-
-// rtpHeader is the length of an RTP header without extensions; its first byte
-// is never that of a transport stream.
-const rtpHeader = 12
-
-// OpenIngest binds the port.
-func OpenIngest(ctx context.Context, s Shared, o sock.Opener, port uint16) (*Ingest, error) {
-	u, err := o.ListenUDP(ctx, port)
-	if err != nil {
-		return nil, err
-	}
-	return &Ingest{Shared: s, sock: u, streams: make(map[netip.AddrPort]*stream)}, nil
-}
-
-// Addr is the listen address.
-func (i *Ingest) Addr() net.Addr { return i.sock.Addr() }
-
-// Serve receives until ctx ends.
-func (i *Ingest) Serve(ctx context.Context) error {
-	return i.sock.Each(ctx, maxDatagram, func(b []byte, d sock.Datagram) { i.receive(d.From, b) })
-}
-
-// receive counts one datagram.
-func (i *Ingest) receive(from netip.AddrPort, b []byte) {
-	s := i.stream(from)
-	if len(b)%packetSize == rtpHeader && b[0]>>6 == 2 {
-		b = b[rtpHeader:]
-	}
-	for ; len(b) >= packetSize; b = b[packetSize:] {
-		missing, ok := s.continuity.Packet(b[:packetSize])
-		if !ok {
-			break
-		}
-		s.entry.Received(1, packetSize)
-		s.entry.Lost(missing)
-	}
-	if len(b) > 0 {
-		s.entry.Stray()
-	}
-}
-
-func (i *Ingest) stream(from netip.AddrPort) *stream {
-	s := i.streams[from]
-	if s != nil {
-		return s
-	}
-	if len(i.streams) >= maxStreams {
-		clear(i.streams)
-	}
-	s = &stream{entry: i.Ledger.Entry(control.ServiceTSIngest, from.Addr())}
-	s.entry.Open()
-	i.streams[from] = s
-	return s
 }

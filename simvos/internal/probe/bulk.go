@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -40,8 +41,11 @@ func (b *Bulk) Addr() net.Addr { return b.ln.Addr() }
 // Serve runs streams until ctx ends and cuts them then.
 func (b *Bulk) Serve(ctx context.Context) error { return sock.ServeTCP(ctx, b.ln, b.serve) }
 
-func (b *Bulk) serve(_ context.Context, conn *net.TCPConn) {
-	e := b.Ledger.Entry(control.ServiceBulk, remote(conn))
+func (b *Bulk) serve(_ context.Context, tcp *net.TCPConn) { b.transfer(bounded(tcp)) }
+
+// transfer does what the client asks for.
+func (b *Bulk) transfer(conn conn) {
+	e := b.Ledger.Entry(control.ServiceBulk, remote(conn.TCPConn))
 	e.Open()
 	defer e.Close()
 	var head [control.BulkRequestSize]byte
@@ -79,7 +83,7 @@ func (b *Bulk) download(w io.Writer, n uint64, e ledger.Entry) {
 // upload discards n bytes, or all until the client closes its side when n is
 // 0, and returns how many came. MSG_TRUNC makes TCP drop them in the kernel
 // without a copy, see tcp(7).
-func upload(conn *net.TCPConn, n uint64, e ledger.Entry) uint64 {
+func upload(conn conn, n uint64, e ledger.Entry) uint64 {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return 0
@@ -90,6 +94,9 @@ func upload(conn *net.TCPConn, n uint64, e ledger.Entry) uint64 {
 		want := buf
 		if n > 0 {
 			want = buf[:min(uint64(len(buf)), n-total)]
+		}
+		if conn.SetReadDeadline(time.Now().Add(conn.read)) != nil {
+			return total
 		}
 		k, err := discard(raw, want)
 		if err != nil || k == 0 {

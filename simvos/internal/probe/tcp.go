@@ -6,10 +6,45 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vosbed/vosbed/simvos/control"
 	"github.com/vosbed/vosbed/simvos/internal/sock"
 )
+
+// Bounds of a connection's silence. Without them a client that is gone without a word,
+// or keeps its window closed, would hold its goroutine for ever.
+const (
+	// readTimeout is how long a client may ask nothing: far more than any load waits.
+	readTimeout = 10 * time.Minute
+	// writeTimeout is how long a client may take nothing.
+	writeTimeout = 30 * time.Second
+)
+
+// conn is a client's connection, each read and write of which has a deadline of its
+// own.
+type conn struct {
+	*net.TCPConn
+	read, write time.Duration
+}
+
+func bounded(c *net.TCPConn) conn { return conn{c, readTimeout, writeTimeout} }
+
+// Read reads what the client says.
+func (c conn) Read(b []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.read)); err != nil {
+		return 0, err
+	}
+	return c.TCPConn.Read(b)
+}
+
+// Write sends b.
+func (c conn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
+		return 0, err
+	}
+	return c.TCPConn.Write(b)
+}
 
 // TCP is the responder of TCP probes: the frames of the UDP probe over
 // connections that live as long as the client wants.
@@ -33,8 +68,11 @@ func (t *TCP) Addr() net.Addr { return t.ln.Addr() }
 // Serve answers until ctx ends and closes all connections then.
 func (t *TCP) Serve(ctx context.Context) error { return sock.ServeTCP(ctx, t.ln, t.serve) }
 
-func (t *TCP) serve(_ context.Context, conn *net.TCPConn) {
-	e := t.Ledger.Entry(control.ServiceProbeTCP, remote(conn))
+func (t *TCP) serve(_ context.Context, tcp *net.TCPConn) { t.answer(bounded(tcp)) }
+
+// answer answers requests until the client is gone.
+func (t *TCP) answer(conn conn) {
+	e := t.Ledger.Entry(control.ServiceProbeTCP, remote(conn.TCPConn))
 	e.Open()
 	defer e.Close()
 	r := bufio.NewReaderSize(conn, 64*control.ProbeRequestSize)
