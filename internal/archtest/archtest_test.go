@@ -2,6 +2,7 @@ package archtest
 
 import (
 	"go/ast"
+	"go/parser"
 	"go/token"
 	"slices"
 	"strings"
@@ -44,6 +45,17 @@ func TestRulesBite(t *testing.T) {
 		{"appliance/internal/plan", module + "appliance/lb", ""},
 		{"appliance/internal/plan", "os", "plan is pure"},
 		{"appliance/internal/plan", module + "internal/netns", "plan is pure"},
+		{"appliance/internal/plan", "slices", ""},
+		{"appliance/internal/plan", "os/exec", "plan is pure"},
+		{"appliance/internal/plan", "os/signal", "plan is pure"},
+		{"appliance/internal/ha", "crypto/rand", "ha is pure"},
+		{"appliance/internal/ha", "unsafe", "ha is pure"},
+		{"appliance/lb", "encoding/json", "lb is the vocabulary"},
+		{"harness/verdict", "encoding/json", ""},
+		{"harness/verdict", "net", "verdict is pure"},
+		{"harness/verdict", "github.com/expr-lang/expr", ""},
+		{"harness/topo", "net", ""},
+		{"harness/topo", "net/http", "topo is pure"},
 		{"appliance/internal/ha", "golang.org/x/sys/unix", "ha is pure"},
 		{"appliance/internal/health", module + "appliance/internal/plan", ""},
 		{"appliance/internal/health", module + "appliance/config", "config stays at the edge"},
@@ -80,6 +92,87 @@ func TestRulesBite(t *testing.T) {
 		}
 		if (tt.broken == "" && len(broken) > 0) || (tt.broken != "" && !slices.Contains(broken, tt.broken)) {
 			t.Errorf("%s imports %s: broke %q, want %q", tt.pkg, tt.path, broken, tt.broken)
+		}
+	}
+}
+
+func TestPurePackagesOwnNoClock(t *testing.T) {
+	t.Parallel()
+	sources := readModule(t)
+	for _, r := range rules() {
+		if !r.clockless {
+			continue
+		}
+		for _, s := range sources {
+			if !r.binds(s.pkg) || (s.test && !r.tests) {
+				continue
+			}
+			for _, n := range clocksIn(s.syntax) {
+				t.Errorf("%s looks at a clock, but %s: %s", s.at(n), r.name, r.reason)
+			}
+		}
+	}
+}
+
+// clocksIn returns the places where a file uses a clock of package time, under
+// whatever name it imports it.
+func clocksIn(f *ast.File) []ast.Node {
+	var found []ast.Node
+	name := ""
+	for _, i := range f.Imports {
+		if i.Path.Value != `"time"` {
+			continue
+		}
+		name = "time"
+		if i.Name != nil {
+			name = i.Name.Name
+		}
+		if name == "." {
+			found = append(found, i) // nobody could tell its names from others
+		}
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok && name != "" {
+			if x, ok := s.X.(*ast.Ident); ok && x.Name == name && slices.Contains(clocks, s.Sel.Name) {
+				found = append(found, n)
+			}
+		}
+		return true
+	})
+	return found
+}
+
+func TestClockRuleBites(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]int{
+		`import "time"; var x = time.Now()`:                                    1,
+		`import clock "time"; var x = clock.Since(clock.Time{})`:               1,
+		`import "time"; var x = time.Now`:                                      1, // as a value
+		`import "time"; func f() { <-time.After(1); <-time.NewTimer(1).C }`:    2,
+		`import . "time"; var x = Now()`:                                       1,
+		`import "time"; func f(t time.Time) time.Time { return t.Add(1) }`:     0,
+		`import "time"; func f(t time.Time) bool { return t.After(t) }`:        0, // a comparison
+		`import "time"; const second = time.Second; var d = time.Unix(0, 0)`:   0,
+		`import "example.org/time"; var x = time.Now()`:                        0,
+		`import clock "time"; type T struct{}; var time T; var x = time.Now()`: 0,
+	} {
+		f, err := parser.ParseFile(token.NewFileSet(), "x.go", "package x; "+code, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(clocksIn(f)); got != want {
+			t.Errorf("%s: %d clocks, want %d", code, got, want)
+		}
+	}
+	bound := map[string]bool{}
+	for _, r := range rules() {
+		for _, pkg := range r.from {
+			bound[pkg] = bound[pkg] || r.clockless && r.std != nil
+		}
+	}
+	for _, pkg := range []string{"appliance/lb", "appliance/internal/plan", "appliance/internal/ha", "harness/topo", "harness/verdict"} {
+		if !bound[pkg] {
+			t.Errorf("%s may own a clock", pkg)
 		}
 	}
 }
