@@ -160,7 +160,7 @@ func TestANodeForgetsWhoHasTheVIPs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, a := range []string{"192.168.94.110", "fd94::110", "192.168.94.116"} {
-		err := h.NeighSet(&netlink.Neigh{
+		err = h.NeighSet(&netlink.Neigh{
 			LinkIndex: link.Attrs().Index, IP: net.ParseIP(a), State: netlink.NUD_REACHABLE,
 			HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 9},
 		})
@@ -169,7 +169,7 @@ func TestANodeForgetsWhoHasTheVIPs(t *testing.T) {
 		}
 	}
 	for range 2 { // the second time there is nothing to forget
-		if err := l.Forget("HM1"); err != nil {
+		if err = l.Forget("HM1"); err != nil {
 			t.Fatal(err)
 		}
 	}
