@@ -24,6 +24,7 @@ import (
 const (
 	roleKey = "VOSBED_TEST_ROLE" // of a process that this test has started
 	dirKey  = "VOSBED_TEST_BPFFS"
+	modeKey = "VOSBED_TEST_ATTACH"
 )
 
 // A process that holds the plane is killed with kill -9 and another one takes over: a
@@ -39,29 +40,37 @@ func TestKilledProcessLosesNoPacket(t *testing.T) {
 		return
 	}
 	testenv.RequireRoot(t)
-	cmd := again(t.Context(), "lab", t.TempDir())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for _, mode := range []Attach{AttachTCX, AttachClsact} {
+		t.Run(string(mode), func(t *testing.T) {
+			cmd := again(t.Context(), "lab", t.TempDir(), mode)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+		})
 	}
 }
 
 // again is this test in another process.
-func again(ctx context.Context, role, dir string) *exec.Cmd {
+func again(ctx context.Context, role, dir string, mode Attach) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestKilledProcessLosesNoPacket$", "-test.v")
-	cmd.Env = append(os.Environ(), roleKey+"="+role, dirKey+"="+dir)
+	cmd.Env = append(os.Environ(), roleKey+"="+role, dirKey+"="+dir, modeKey+"="+string(mode))
 	return cmd
 }
 
 // holdPlane holds the plane until its input ends, or rather: until it is killed.
 func holdPlane(t *testing.T) {
 	t.Helper()
-	p, err := New(Options{PinDir: os.Getenv(dirKey), Flows: 4096, Entries: 4096})
+	mode := Attach(os.Getenv(modeKey))
+	p, err := New(Options{PinDir: os.Getenv(dirKey), Attach: mode, Flows: 4096, Entries: 4096})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Set(t.Context(), service(vip4)); err != nil {
 		t.Fatal(err)
+	}
+	if name, _ := p.Engine(); name != string(mode) {
+		t.Fatalf("attached by %s", name)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -105,7 +114,7 @@ func killHolder(t *testing.T) {
 // holder starts a process that holds the plane and waits until it does.
 func (l *lab) holder(dir string) *exec.Cmd {
 	l.t.Helper()
-	cmd := again(l.t.Context(), "holder", dir)
+	cmd := again(l.t.Context(), "holder", dir, Attach(os.Getenv(modeKey)))
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		l.t.Fatal(err)
