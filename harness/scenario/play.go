@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"cmp"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -32,16 +33,18 @@ const MetricPlayed = "played"
 type PlayStep struct {
 	From   string `yaml:"from" strict:"required"`   // a clients node, whose own address is the source
 	Player string `yaml:"player" strict:"required"` // ffprobe or ffmpeg
-	// URL is rtsp, rtmp, http or tcp (MPEG-TS); ${vip.NAME} and ${NODE} are resolved.
+	// URL is rtsp, rtmp, or of MPEG-TS http, tcp or udp (which is asked for in the
+	// player's name); ${vip.NAME} and ${NODE} are resolved.
 	URL string `yaml:"url" strict:"required"`
-	// Transport of RTSP: udp (default) or tcp. Strict takes RTP from the address
-	// that was asked only.
+	// Transport of RTSP: udp (default) or tcp. Strict takes RTP, or MPEG-TS over UDP,
+	// from the address that was asked only.
 	Transport string `yaml:"transport,omitempty"`
 	Strict    bool   `yaml:"strict,omitempty"`
 	// Frames is how many packets ffprobe must read, or pictures ffmpeg decode
 	// without a complaint; default 25, a second.
 	Frames int `yaml:"frames,omitempty"`
-	// Publish makes ffmpeg send a synthetic H.264 stream for Duration (default 3s).
+	// Publish makes ffmpeg send a synthetic H.264 stream for Duration (default 3s), to a
+	// udp URL as MPEG-TS.
 	Publish  bool          `yaml:"publish,omitempty"`
 	Duration time.Duration `yaml:"duration,omitempty"`
 	// Timeout bounds the player, default 20s; one that has not ended by then has
@@ -76,7 +79,7 @@ func (p PlayStep) scheme() string {
 }
 
 // playSchemes lists what players open: only addresses of the lab, no files.
-func playSchemes() []string { return []string{"http", "rtmp", "rtsp", "tcp"} }
+func playSchemes() []string { return []string{"http", "rtmp", "rtsp", "tcp", "udp"} }
 
 func (c *checker) play(at string, p PlayStep) {
 	if m := c.plan.Node(p.From); m == nil {
@@ -98,11 +101,17 @@ func (c *checker) playURL(at string, p PlayStep) {
 		return
 	}
 	text, err := c.plan.Resolve(p.URL)
-	if err == nil {
-		_, err = url.Parse(text)
-	}
 	if err != nil {
 		c.failf(at, "%v", err)
+		return
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		c.failf(at, "%v", err)
+		return
+	}
+	if _, err := netip.ParseAddrPort(u.Host); p.scheme() == "udp" && (err != nil || u.Path+u.RawQuery != "") {
+		c.failf(at, "over UDP a stream is udp://address:port, nothing more")
 	}
 }
 
@@ -117,11 +126,12 @@ func (c *checker) playTransport(at string, p PlayStep) {
 	default:
 		c.failf(at+".transport", "unknown transport %q -- use udp or tcp", p.Transport)
 	}
-	if p.Strict && (!rtsp || p.Transport == "tcp" || p.Publish) {
-		c.failf(at+".strict", "the source is checked of RTSP over UDP that is played")
+	udp := rtsp && p.Transport != "tcp" || p.scheme() == "udp"
+	if p.Strict && (!udp || p.Publish) {
+		c.failf(at+".strict", "the source is checked of RTSP over UDP or MPEG-TS over UDP that is played")
 	}
-	if p.Publish && (p.Player != FFmpeg || !rtsp && p.scheme() != "rtmp") {
-		c.failf(at+".publish", "ffmpeg publishes by RTSP or RTMP")
+	if p.Publish && (p.Player != FFmpeg || !slices.Contains([]string{"rtsp", "rtmp", "udp"}, p.scheme())) {
+		c.failf(at+".publish", "ffmpeg publishes by RTSP, RTMP or MPEG-TS over UDP")
 	}
 }
 

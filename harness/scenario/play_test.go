@@ -17,6 +17,8 @@ steps:
   - parallel:
       - play: {from: clients, player: ffprobe, url: "rtsp://${vip.traffic}/live", strict: true}
       - play: {from: clients, player: ffmpeg, url: "rtmp://${vip.traffic}/in", publish: true, duration: 2s}
+      - play: {from: clients, player: ffmpeg, url: "udp://${vip.traffic}:61002", publish: true}
+      - play: {from: clients, player: ffmpeg, url: "udp://${vip6.traffic}:61001", strict: true}
 expect: [{name: e, metric: played.min, equals: 1}]
 mutants:
   - {name: m, change: {faults: [{kind: wrong-source, target: HT1}]}, must_fail: e}
@@ -38,6 +40,11 @@ func TestMistakesOfPlays(t *testing.T) {
 		{"transport", "strict: true", "transport: sctp", `unknown transport "sctp"`},
 		{"transport of RTMP", "publish: true", "transport: tcp", "only RTSP"},
 		{"strict over TCP", "strict: true", "strict: true, transport: tcp", "over UDP"},
+		{"strict over TCP without RTSP", `"rtsp://${vip.traffic}/live"`, `"tcp://${vip.traffic}:61000"`, "over UDP"},
+		{"no port", `:61002"`, `"`, "udp://address:port"},
+		{"an option of the player", `:61002"`, `:61002?localport=1"`, "udp://address:port"},
+		{"transport of MPEG-TS", `:61001", strict`, `:61001", transport: udp, strict`, "only RTSP"},
+		{"strict publisher", `:61002", publish`, `:61002", strict: true, publish`, "that is played"},
 		{"ffprobe publishes", "strict: true", "publish: true", "ffmpeg publishes"},
 		{"endless", "duration: 2s", "duration: 1h", "loads are bounded"},
 		{"endless player", "strict: true", "timeout: 1h", "loads are bounded"},

@@ -26,8 +26,12 @@ func (r *Runner) play(ctx context.Context, st scenario.Step, _ int) error {
 		return err
 	}
 	p.URL = url
-	log := fmt.Sprintf("play-%d-%s-%s-%s", r.plays.Add(1), p.From, p.Player, p.Service)
-	end, err := r.Lab.RunTool(ctx, lab.Tool{Node: p.From, Log: log, Argv: playerArgv(p), Timeout: p.Timeout})
+	n := r.plays.Add(1)
+	tool := lab.Tool{
+		Node: p.From, Timeout: p.Timeout,
+		Log: fmt.Sprintf("play-%d-%s-%s-%s", n, p.From, p.Player, p.Service),
+	}
+	end, err := r.runPlayer(ctx, p, tool, n)
 	if err != nil {
 		return err
 	}
@@ -43,6 +47,27 @@ func (r *Runner) play(ctx context.Context, st scenario.Step, _ int) error {
 	maps.Copy(labels, p.Labels)
 	r.Lab.Record(observe.KindSample, p.From, "", observe.Sample{Metric: p.Metric, Labels: labels, Value: value})
 	return nil
+}
+
+// runPlayer runs player n until it ends, and asks for its stream meanwhile if it has
+// to be asked for.
+func (r *Runner) runPlayer(ctx context.Context, p scenario.PlayStep, tool lab.Tool, n int64) (lab.Ended, error) {
+	if !needsAsking(p) {
+		tool.Argv = playerArgv(p)
+		return r.Lab.RunTool(ctx, tool)
+	}
+	s, err := newStream(r.Lab.Node(p.From).NS().Do, p.URL, n)
+	if err != nil {
+		return lab.Ended{}, err
+	}
+	p.URL = s.input(p.Strict)
+	tool.Argv = playerArgv(p)
+	asking, stop := context.WithCancel(ctx)
+	asked := make(chan error, 1)
+	go func() { asked <- s.keep(asking) }()
+	end, err := r.Lab.RunTool(ctx, tool)
+	stop()
+	return end, errors.Join(err, <-asked)
 }
 
 // playerArgv is the command line of a player.
@@ -82,8 +107,11 @@ func publishArgv(p scenario.PlayStep) []string {
 		"-t", strconv.FormatFloat(p.Duration.Seconds(), 'f', 3, 64), "-progress", "pipe:1",
 		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "25", "-pix_fmt", "yuv420p",
 	}
-	if p.Transport != "" {
+	switch {
+	case p.Transport != "":
 		return append(argv, "-f", "rtsp", "-rtsp_transport", p.Transport, p.URL)
+	case strings.HasPrefix(p.URL, "udp://"): // whole packets in each datagram
+		return append(argv, "-f", "mpegts", p.URL+"?pkt_size=1316")
 	}
 	return append(argv, "-f", "flv", p.URL)
 }

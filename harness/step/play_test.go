@@ -29,6 +29,14 @@ func TestPlayerArgv(t *testing.T) {
 			scenario.PlayStep{Player: "ffprobe", URL: "tcp://v:61000"},
 			"ffprobe -hide_banner" + show + " -analyzeduration 1000000 tcp://v:61000",
 		},
+		"transport stream over UDP": {
+			scenario.PlayStep{Player: "ffprobe", URL: "udp://0.0.0.0:6001?sources=192.0.2.1"},
+			"ffprobe -hide_banner" + show + " -analyzeduration 1000000 udp://0.0.0.0:6001?sources=192.0.2.1",
+		},
+		"push": {
+			scenario.PlayStep{Player: "ffmpeg", URL: "udp://v:61002", Publish: true, Duration: 2500 * time.Millisecond},
+			"ffmpeg -hide_banner" + source + " -f mpegts udp://v:61002?pkt_size=1316",
+		},
 		"decode": {
 			scenario.PlayStep{Player: "ffmpeg", URL: "rtsp://v/live", Transport: "tcp", Frames: 30},
 			"ffmpeg -hide_banner -nostdin -v warning -rtsp_transport tcp -i rtsp://v/live -map 0:v -frames:v 30 -progress pipe:1 -f null -",
