@@ -14,7 +14,7 @@ import (
 // Plane is a layer-4 engine. Set takes the whole desired table, may be repeated
 // (an equal second Set does nothing) and changes only the difference. A service that
 // cannot be programmed takes nothing from the others: Set leaves it out and returns a
-// [plan.Unserved] that names it. Close
+// [plan.UnservedError] that names it. Close
 // releases handles and leaves the kernel state in place: it outlives the daemon.
 type Plane interface {
 	Set(ctx context.Context, table plan.L4Table) error

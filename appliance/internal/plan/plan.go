@@ -125,16 +125,16 @@ type Probe struct {
 	Layer  lb.Layer
 }
 
-// Unserved is the error of an actuator that has done its part but for some addresses:
+// UnservedError is the error of an actuator that has done its part but for some addresses:
 // nothing answers for them, so they must not be announced. An actuator that fails with
 // any other error answers for none.
-type Unserved struct {
+type UnservedError struct {
 	Addrs []netip.Addr
 	Err   error
 }
 
 // Error returns the cause.
-func (u *Unserved) Error() string { return u.Err.Error() }
+func (u *UnservedError) Error() string { return u.Err.Error() }
 
 // Unwrap returns the cause.
-func (u *Unserved) Unwrap() error { return u.Err }
+func (u *UnservedError) Unwrap() error { return u.Err }

@@ -10,7 +10,7 @@
 //   - An address is given to it for the first time in a pass in which all the others
 //     have succeeded. Those that fail later take nothing back: the kernel goes on with
 //     what it had.
-//   - An actuator that has failed for some addresses only says so by a [plan.Unserved]:
+//   - An actuator that has failed for some addresses only says so by a [plan.UnservedError]:
 //     these are withheld, or taken back, and the others are not.
 //   - While all that is wanted is withheld from the start, the last actuator is not set
 //     at all: a node that serves nothing does not stand for election either.
@@ -164,7 +164,7 @@ func (t turn) set(ctx context.Context, a Actuator, p plan.Plan) error {
 
 // answered are the addresses that may be announced although an actuator has failed.
 func answered(vips, announced []plan.VIP, err error) []plan.VIP {
-	var some *plan.Unserved
+	var some *plan.UnservedError
 	if !errors.As(err, &some) {
 		return keep(vips, announced)
 	}

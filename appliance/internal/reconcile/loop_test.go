@@ -213,7 +213,7 @@ func TestNothingIsAnnouncedBeforeItIsServed(t *testing.T) {
 
 func TestUnservedAddressesAreWithheld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bad := &plan.Unserved{Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, Err: errors.New("too many services")}
+		bad := &plan.UnservedError{Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, Err: errors.New("too many services")}
 		f := &fixture{fail: map[string]error{"dataplane": fmt.Errorf("program: %w", bad)}}
 		f.services("10.0.0.1")
 		l := f.loop()

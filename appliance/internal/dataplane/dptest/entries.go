@@ -57,7 +57,7 @@ func oneBad(t *testing.T, factory Factory) {
 		s.Ports, s.Scheduler = lb.Ports(81), lb.RoundRobin
 		bad.Services = append([]plan.L4Service{s}, bad.Services...)
 	}
-	var some *plan.Unserved
+	var some *plan.UnservedError
 	for range 2 { // it goes on being an error
 		err := w.bench.Set(context.Background(), clone(bad))
 		if !errors.As(err, &some) || !strings.Contains(err.Error(), "a bad one 1") {

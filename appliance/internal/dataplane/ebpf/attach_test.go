@@ -26,10 +26,7 @@ func (l *lab) hooked(p *Plane, dir, name string) (tcx, clsact int) {
 			return err
 		}
 		for _, h := range p.hooks() {
-			list, err := netlink.FilterList(link, h.parent)
-			if err != nil {
-				continue // no clsact qdisc
-			}
+			list, _ := netlink.FilterList(link, h.parent) // none without the qdisc
 			for _, f := range list {
 				if b, ok := f.(*netlink.BpfFilter); ok && b.Name == filterName {
 					clsact++
@@ -166,7 +163,7 @@ func TestMissingInterfaceTakesNothingFromOthers(t *testing.T) {
 		l.in(l.lb, func() error { err = p.Set(t.Context(), table); return nil })
 		return err
 	}
-	var some *plan.Unserved
+	var some *plan.UnservedError
 	if err := set(); !errors.As(err, &some) || !slices.Equal(some.Addrs, []netip.Addr{netip.MustParseAddr("10.78.0.1")}) || !strings.Contains(err.Error(), "eth1") {
 		t.Fatalf("set: %v, want an error about eth1 and its address", err)
 	}
@@ -207,7 +204,7 @@ func TestLimitsLeaveTheRest(t *testing.T) {
 	p, ns := testPlane(t, Options{}, service(vip4))
 	var (
 		err  error
-		some *plan.Unserved
+		some *plan.UnservedError
 	)
 	_ = ns.Do(func() error { err = p.Set(t.Context(), many); return nil })
 	if !errors.As(err, &some) {

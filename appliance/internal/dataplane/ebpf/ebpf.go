@@ -251,7 +251,7 @@ func (p *Plane) Capabilities() dataplane.Capabilities {
 // the interfaces. An equal second Set does nothing; a failed one is repeated whole.
 //
 // What cannot be programmed is left out, the rest is done: the error is then a
-// [plan.Unserved] with the addresses that nothing here answers for.
+// [plan.UnservedError] with the addresses that nothing here answers for.
 func (p *Plane) Set(_ context.Context, table plan.L4Table) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -270,7 +270,7 @@ func (p *Plane) Set(_ context.Context, table plan.L4Table) error {
 	p.serving = true
 	down, err := p.attachAll(p.table)
 	if err = errors.Join(append(append(errs, left...), err)...); err != nil {
-		return &plan.Unserved{Addrs: unserved(table, p.table, down), Err: err}
+		return &plan.UnservedError{Addrs: unserved(table, p.table, down), Err: err}
 	}
 	p.set = true
 	return nil

@@ -171,7 +171,7 @@ func (p *Plane) Clear(ctx context.Context, sel dataplane.Selector) (int, error) 
 	if p.objs == nil {
 		return 0, errClosed
 	}
-	if err := p.loosen(keys); err != nil {
+	if err = p.loosen(keys); err != nil {
 		return 0, err
 	}
 	gone, err := remove(p.objs.Persist, keys)
@@ -182,11 +182,10 @@ func (p *Plane) Clear(ctx context.Context, sel dataplane.Selector) (int, error) 
 // remove deletes keys and returns how many were there.
 func remove[K any](m *ebpf.Map, keys []K) (gone uint64, err error) {
 	for _, k := range keys {
-		err := m.Delete(k)
-		if err == nil {
+		switch err := m.Delete(k); {
+		case err == nil:
 			gone++
-		}
-		if err := absent(err); err != nil {
+		case absent(err) != nil:
 			return gone, fmt.Errorf("remove an entry of %v: %w", m, err)
 		}
 	}

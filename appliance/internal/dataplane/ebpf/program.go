@@ -100,13 +100,13 @@ func (p *Plane) takePlaces(s plan.L4Service) (at places, err error) {
 		return at, fmt.Errorf("services: %w", err)
 	}
 	if fresh {
-		if err := p.own(p.objs.ServiceIds, p.objs.ServiceStats, at.service, p.services); err != nil {
+		if err = p.own(p.objs.ServiceIds, p.objs.ServiceStats, at.service, p.services); err != nil {
 			return at, err
 		}
 	}
 	for _, r := range s.Reals {
-		index, err := p.takeReal(s.Name, r)
-		if err != nil {
+		var index uint16
+		if index, err = p.takeReal(s.Name, r); err != nil {
 			return at, fmt.Errorf("real server %s: %w", r.Name, err)
 		}
 		at.reals = append(at.reals, index)

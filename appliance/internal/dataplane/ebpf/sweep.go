@@ -140,7 +140,7 @@ func (p *Plane) sweep() error {
 		return err
 	}
 	p.census = f.census
-	if err := p.correctAll(before, f.conns); err != nil {
+	if err = p.correctAll(before, f.conns); err != nil {
 		return err
 	}
 	flows, err := bury(p.objs.Flows, f.deadFlows)

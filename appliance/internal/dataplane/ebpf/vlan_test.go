@@ -43,10 +43,12 @@ func (l *lab) sendTagged(t *testing.T, vid uint16) {
 		if err != nil {
 			return err
 		}
-		ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP,
-			SrcIP: net.IPv4(10, 77, 0, 10), DstIP: netip.MustParseAddr(vip4).AsSlice()}
+		ip := &layers.IPv4{
+			Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP,
+			SrcIP: net.IPv4(10, 77, 0, 10), DstIP: netip.MustParseAddr(vip4).AsSlice(),
+		}
 		udp := &layers.UDP{SrcPort: 4000, DstPort: 5004}
-		if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
+		if err = udp.SetNetworkLayerForChecksum(ip); err != nil {
 			return err
 		}
 		f := frame(t,

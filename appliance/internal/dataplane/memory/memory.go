@@ -142,7 +142,7 @@ func (p *Plane) SetLease(held bool) {
 }
 
 // Set takes the whole desired table. Servers that stay keep flows and entries. What
-// cannot be scheduled is left out: the error is then a [plan.Unserved].
+// cannot be scheduled is left out: the error is then a [plan.UnservedError].
 func (p *Plane) Set(_ context.Context, table plan.L4Table) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,7 +174,7 @@ func (p *Plane) Set(_ context.Context, table plan.L4Table) error {
 		}
 	}
 	if len(errs) > 0 {
-		return &plan.Unserved{Addrs: p.unserved(table), Err: errors.Join(errs...)}
+		return &plan.UnservedError{Addrs: p.unserved(table), Err: errors.Join(errs...)}
 	}
 	return nil
 }
