@@ -24,7 +24,7 @@ type Agent struct {
 }
 
 // agentEnd bounds the wait for an agent's last records.
-const agentEnd = 5 * time.Second
+const agentEnd = 15 * time.Second
 
 // Prepare resolves a load's names and gives it its client addresses: count of
 // them after skip of the pool of its node.

@@ -213,7 +213,7 @@ func (l *Lab) simvosFault(ctx context.Context, n *Node, f scenario.Fault) (func(
 }
 
 // terminateTime bounds the wait for a program that was asked to end.
-const terminateTime = 5 * time.Second
+const terminateTime = 15 * time.Second
 
 // Terminate asks the node's program to end, so that it can tidy up.
 func (l *Lab) Terminate(ctx context.Context, node string) error {

@@ -1,14 +1,12 @@
 package lab
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -84,56 +82,4 @@ func (l *Lab) StartWatch() (*watch.Watch, error) {
 		}
 	}
 	return watch.Start(l.sw, eyes)
-}
-
-// Guard samples what could spoil a measurement, once a second until ctx ends: CPU
-// time stolen by the host (share) and how late a 10 ms timer fires (ms, worst).
-func (l *Lab) Guard(ctx context.Context) {
-	before := cpuTimes()
-	next := Monotonic() + time.Second
-	var worst time.Duration
-	for ctx.Err() == nil {
-		start := Monotonic()
-		ts := unix.NsecToTimespec(int64(10 * time.Millisecond))
-		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &ts, nil)
-		worst = max(worst, Monotonic()-start-10*time.Millisecond)
-		if Monotonic() < next && ctx.Err() == nil { // the last second may be short
-			continue
-		}
-		now := cpuTimes()
-		l.Record(observe.KindSample, "", "", observe.Sample{Metric: observe.MetricSteal, Value: 100 * now.steal(before), Unit: "%"})
-		l.Record(observe.KindSample, "", "", observe.Sample{Metric: observe.MetricTimerLate, Value: float64(worst) / 1e6, Unit: "ms"})
-		before, worst = now, 0
-		next = Monotonic() + time.Second
-	}
-}
-
-type cpu struct{ total, stolen float64 }
-
-func (c cpu) steal(before cpu) float64 {
-	if c.total <= before.total {
-		return 0
-	}
-	return (c.stolen - before.stolen) / (c.total - before.total)
-}
-
-// cpuTimes reads the first line of /proc/stat (proc(5)): steal is the 8th value.
-func cpuTimes() cpu {
-	b, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return cpu{}
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	var c cpu
-	for i, f := range strings.Fields(line) {
-		var v float64
-		if _, err := fmt.Sscan(f, &v); err != nil || i > 8 {
-			continue
-		}
-		c.total += v
-		if i == 8 {
-			c.stolen = v
-		}
-	}
-	return c
 }

@@ -14,7 +14,7 @@ import (
 // Times of the poller.
 const (
 	pollEvery = 50 * time.Millisecond
-	pollTime  = 300 * time.Millisecond
+	pollTime  = time.Second
 )
 
 // Poller reads the status of every appliance again and again. It keeps the latest

@@ -14,6 +14,9 @@ const (
 	MetricSteal     = "steal_pct"
 	// MetricStealRatio is the lab's own sample of the same, between 0 and 1.
 	MetricStealRatio = "steal_ratio"
+	// MetricForeign is the share of CPU time that processes outside the lab took in
+	// one second (percent).
+	MetricForeign = "foreign_cpu_pct"
 	// MetricTimerLate is how late a timer of 10 ms was at worst in one second
 	// (milliseconds), as the lab saw it.
 	MetricTimerLate = "lab_timer_late_ms"
@@ -43,4 +46,7 @@ const (
 	ValueOpen = "open"
 	// EventStopped is the name of the event of a run that was stopped early.
 	EventStopped = "stopped"
+	// BrokenLate is the name of the record of a lab whose programs were not ready in
+	// time.
+	BrokenLate = "late"
 )
