@@ -32,8 +32,8 @@ import (
 
 // Bounds of a run.
 const (
-	healTime = 20 * time.Second
-	stopTime = 15 * time.Second
+	healTime = 90 * time.Second
+	stopTime = 45 * time.Second
 )
 
 // eventStepFailed is the name of the event that says why a step failed.
@@ -292,7 +292,11 @@ func (r *run) stopped() {
 }
 
 func (r *run) broken(err error) {
-	r.lab.Record(observe.KindBroken, "", "lab", observe.Note{Text: err.Error()})
+	name := "lab"
+	if errors.Is(err, context.DeadlineExceeded) {
+		name = observe.BrokenLate
+	}
+	r.lab.Record(observe.KindBroken, "", name, observe.Note{Text: err.Error()})
 	r.progress.fail(r.lab.Now(), err)
 }
 

@@ -71,7 +71,7 @@ func (r *Runner) markAdmin(name, state, id string) {
 
 // Times of a planned switchover: what it lost is known a little after it.
 const (
-	switchTime = 10 * time.Second
+	switchTime = 20 * time.Second
 	switchRest = time.Second
 )
 

@@ -153,7 +153,7 @@ func (r *Runner) resolve(ctx context.Context, sel string) (node, role string, er
 }
 
 // roleTime bounds the wait for exactly one node in a role.
-const roleTime = 15 * time.Second
+const roleTime = 30 * time.Second
 
 func (r *Runner) byRole(ctx context.Context, role string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, roleTime)

@@ -15,12 +15,12 @@
 // time that is kept is so where the noise floor of the run, the pacer or stolen
 // CPU time passed its bound. A limit that is not kept is so where there is an
 // excuse for each value beyond it: the floor, or what was seen around that very
-// value, which is that timers were late, CPU time was stolen, or the machine had
-// taken a server out just before (false_downs{cause=machine}: a health check fails
-// for want of CPU time as it does for a dead server, and the appliance is right to
-// move clients then). One value without an excuse fails, and so does one that is
-// beyond what noise explains. Without a floor, limits of time are excused by late
-// timers only.
+// value, which is that timers were late, that the host or processes outside the lab
+// took CPU time, or that the machine had taken a server out just before
+// (false_downs{cause=machine}: a health check fails for want of CPU time as it does
+// for a dead server, and the appliance is right to move clients then). One value
+// without an excuse fails, and so does one that is beyond what noise explains.
+// Without a floor, limits of time have the first two of these excuses only.
 //
 // For the same reason persistence_ratio excuses moves away from a server that the
 // active appliance's status showed as not serving; a scenario bounds such moves by
@@ -28,7 +28,8 @@
 //
 // The verdict of a run is broken when the lab failed: that may have caused whatever
 // else was seen, and accuses nobody. Otherwise it is the first of fail, broken,
-// inconclusive, pass that any expectation has. In a run that was stopped early
-// what is missing, or might have come, is inconclusive. The verdicts of the single
-// expectations stay visible.
+// inconclusive, pass that any expectation has. In a run that was cut short what is
+// missing, or might have come, is inconclusive: it was stopped, or a step or the
+// start of the programs took too long when the machine stood still for a fifth of
+// that time. The verdicts of the single expectations stay visible.
 package verdict

@@ -51,7 +51,9 @@ type Result struct {
 	FailedSteps []string `json:"failed_steps,omitempty"`
 	Metrics     Metrics  `json:"metrics"`
 
-	stopped bool // early, by who ran it
+	// cut says why the run is not whole, although nobody is to blame: who ran it
+	// stopped it, or the machine stood still.
+	cut string
 }
 
 // Judge holds the expectations against the history.
@@ -59,7 +61,8 @@ func Judge(expect []scenario.Expectation, history []observe.Record) Result {
 	metrics, facts := compute(history)
 	r := Result{Metrics: metrics, Expectations: make([]Judged, 0, len(expect))}
 	r.describe(history)
-	j := judge{metrics: r.Metrics, facts: facts, status: statuses(history), stopped: r.stopped}
+	r.cutShort(facts)
+	j := judge{metrics: r.Metrics, facts: facts, status: statuses(history), cut: r.cut}
 	for _, e := range expect {
 		r.Expectations = append(r.Expectations, j.one(e))
 	}
@@ -86,21 +89,17 @@ func (r *Result) describe(history []observe.Record) {
 				note.Text = "a record could not be written"
 			}
 			r.Broken = append(r.Broken, fmt.Sprintf("%s at %s: %s", rec.Name, clock(rec.T), note.Text))
-		case observe.KindEvent:
-			r.stopped = r.stopped || rec.Name == observe.EventStopped
 		case observe.KindStep:
 			if span, err := observe.Decode[observe.Span](rec); err == nil && span.Err != "" {
 				r.FailedSteps = append(r.FailedSteps, rec.Name)
 			}
+		case observe.KindEvent:
 		case observe.KindFault, observe.KindHeal, observe.KindStatus,
 			observe.KindGap, observe.KindSeries, observe.KindSample, observe.KindFrame:
 			if !readable(rec) {
 				r.Broken = append(r.Broken, fmt.Sprintf("record %d (%s) cannot be read", i+1, rec.Kind))
 			}
 		}
-	}
-	if r.stopped {
-		r.FailedSteps = nil // it was interrupted
 	}
 	if !begun {
 		r.Broken = append(r.Broken, "the history has no record of its run")
@@ -131,13 +130,16 @@ func readable(r observe.Record) bool {
 // overall is broken when the lab was, or else the first of fail, broken,
 // inconclusive, pass that occurs.
 func (r *Result) overall() Verdict {
-	if len(r.Broken) > 0 {
+	if len(r.Broken) > 0 && r.cut == "" {
 		return Broken
 	}
 	for _, v := range []Verdict{Fail, Broken, Inconclusive} {
 		if slices.ContainsFunc(r.Expectations, func(j Judged) bool { return j.Verdict == v }) {
 			return v
 		}
+	}
+	if len(r.Broken) > 0 {
+		return Inconclusive
 	}
 	return Pass
 }
@@ -147,7 +149,7 @@ type judge struct {
 	metrics Metrics
 	facts   *facts
 	status  []state
-	stopped bool
+	cut     string // see Result
 }
 
 // one judges one expectation.
@@ -162,17 +164,17 @@ func (j *judge) one(e scenario.Expectation) Judged {
 		out = broken("the expectation names neither a metric nor eventually, always or never")
 	}
 	out.Name, out.About = e.Name, e.About
-	if j.stopped && (out.Verdict == Broken || out.Verdict == Fail && unfinished(e)) {
+	if j.cut != "" && (out.Verdict == Broken || out.Verdict == Fail && unfinished(e)) {
 		out.Verdict = Inconclusive
-		out.Evidence += "; the run was stopped early"
+		out.Evidence += "; " + j.cut
 	}
 	return out
 }
 
 // unfinished reports whether the rest of a run could have met what was not met in
-// its beginning.
+// its beginning, or is about its end itself.
 func unfinished(e scenario.Expectation) bool {
-	return e.Min != nil || e.Equals != nil || e.Eventually != ""
+	return e.Name == scenario.Steps || e.Min != nil || e.Equals != nil || e.Eventually != ""
 }
 
 // broken is an outcome without anything to judge by.

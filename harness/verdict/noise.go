@@ -16,14 +16,18 @@ const (
 	noiseShare = 0.2
 	// leastLate is the least lateness in milliseconds that explains anything.
 	leastLate = 100
-	// maxSteal is the share of CPU time in percent that may have been stolen in
-	// all but the worst twentieth of seconds.
+	// maxSteal is the share of CPU time in percent that may have been stolen, in
+	// all but the worst twentieth of seconds for a limit that was kept, or that
+	// processes outside the lab may have taken.
 	maxSteal = 20
 	// beyondTimes and beyondMS bound what noise explains: a value of so many times
 	// the limit, or of so much more in milliseconds, whichever is more, is the
-	// product's, unless the lab's own timers were late by the rest.
+	// product's. That is on a machine which the lab has to itself: where others take
+	// CPU time it is as many times slower, but at most slowest times, and how late
+	// the lab's own timers were comes on top.
 	beyondTimes = 3
 	beyondMS    = 500
+	slowest     = 10
 )
 
 // unitMS is the unit of limits of time.
@@ -93,6 +97,9 @@ func stealMetrics() map[string]float64 {
 	return map[string]float64{observe.MetricSteal: 1, observe.MetricStealRatio: 100}
 }
 
+// foreignMetrics is the same of time that others on this machine took.
+func foreignMetrics() map[string]float64 { return map[string]float64{observe.MetricForeign: 1} }
+
 func stolen(percent float64, what string) string {
 	return fmt.Sprintf("%s %% of CPU time was stolen (%s), above %d %%", number(percent), what, maxSteal)
 }
@@ -141,7 +148,7 @@ func (j *judge) beyond(e scenario.Expectation, ref Ref, out *Judged) []point {
 }
 
 // excused says what of the machine's noise explains a value beyond its limit,
-// empty if nothing does. Without a floor only the lateness of timers counts.
+// empty if nothing does.
 func (j *judge) excused(e scenario.Expectation, unit string, p point) string {
 	timed := unit == unitMS && e.Max != nil
 	if p.at < 0 || (!timed && e.Floor == "") {
@@ -151,28 +158,46 @@ func (j *judge) excused(e scenario.Expectation, unit string, p point) string {
 		return "" // too early: noise hastens nothing
 	}
 	from, to := j.reach(p, timed)
-	if timed && p.v > max(*e.Max*beyondTimes, *e.Max+beyondMS)+j.facts.lateness(from, to) {
-		return "" // beyond what noise explains
+	if timed && p.v > j.facts.explained(*e.Max, from, to) {
+		return ""
 	}
 	bound := float64(leastLate)
 	if timed {
 		bound = max(bound, *e.Max*noiseShare)
 	}
-	if late := j.facts.latest(from, to); late >= bound {
-		return fmt.Sprintf("between %s and %s timers were late by up to %s ms, at least %s", clock(from), clock(to), number(late), number(bound))
-	}
-	if e.Floor == "" {
-		return ""
+	if why := j.facts.busy(from, to, bound); why != "" || e.Floor == "" {
+		return why
 	}
 	if timed {
 		if why := j.floored(e); why != "" {
 			return why
 		}
 	}
-	if percent := j.facts.stolen(from, to); percent > maxSteal {
-		return stolen(percent, fmt.Sprintf("between %s and %s", clock(from), clock(to)))
-	}
 	return j.flapped(p)
+}
+
+// busy says how the machine was disturbed within a time, empty if it was not: timers
+// were late by at least bound milliseconds, or others took CPU time.
+func (h *facts) busy(from, to time.Duration, bound float64) string {
+	when := fmt.Sprintf("between %s and %s", clock(from), clock(to))
+	if late := h.latest(from, to); late >= bound {
+		return fmt.Sprintf("%s timers were late by up to %s ms, at least %s", when, number(late), number(bound))
+	}
+	if percent := h.greatest(stealMetrics(), from, to); percent > maxSteal {
+		return stolen(percent, when)
+	}
+	if percent := h.greatest(foreignMetrics(), from, to); percent > maxSteal {
+		return fmt.Sprintf("%s processes outside the lab took up to %s %% of CPU time, above %d %%", when, number(percent), maxSteal)
+	}
+	return ""
+}
+
+// explained is the greatest value in milliseconds that noise within a time explains
+// where limit is right.
+func (h *facts) explained(limit float64, from, to time.Duration) float64 {
+	taken := (h.greatest(stealMetrics(), from, to) + h.greatest(foreignMetrics(), from, to)) / 100
+	slower := 1 / max(1-taken, 1.0/slowest)
+	return slower*max(limit*beyondTimes, limit+beyondMS) + h.lateness(from, to)
 }
 
 // reach is the time in which noise may have caused a value: until its record, and
@@ -193,7 +218,7 @@ func (j *judge) flapped(p point) string {
 	t := j.facts.history[p.at].T
 	for _, at := range j.facts.flaps {
 		if t >= at-flapBefore && t <= at+flapAfter {
-			return fmt.Sprintf("at %s a health check took a server out that no fault had hit, when the machine's timers were more than %d ms late", clock(at), noisyTimer)
+			return fmt.Sprintf("at %s a health check took a server out that no fault had hit, when the machine was too busy for it", clock(at))
 		}
 	}
 	return ""
@@ -204,7 +229,7 @@ func (j *judge) flapped(p point) string {
 func (h *facts) latest(from, to time.Duration) float64 {
 	worst := 0.0
 	for _, s := range h.sample {
-		if s.v.Metric == observe.MetricTimerLate && aboutTime(s.t, time.Second, from, to) {
+		if s.v.Metric == observe.MetricTimerLate && aboutTime(s.t, aboutTimer(s.v), from, to) {
 			worst = max(worst, s.v.Value)
 		}
 	}
@@ -216,23 +241,39 @@ func (h *facts) latest(from, to time.Duration) float64 {
 	return worst
 }
 
-// lateness is how much time the lab's timers lost within a time, in milliseconds.
+// lateness is how much of a time the lab's timers lost at least, in milliseconds.
 func (h *facts) lateness(from, to time.Duration) float64 {
 	sum := 0.0
 	for _, s := range h.sample {
-		if s.v.Metric == observe.MetricTimerLate && s.v.Value >= leastLate && aboutTime(s.t, time.Second, from, to) {
-			sum += s.v.Value
+		if s.v.Metric == observe.MetricTimerLate && s.v.Value >= leastLate {
+			within := min(s.t, to) - max(s.t-aboutTimer(s.v), from)
+			sum += max(0, min(s.v.Value, milliseconds(within)))
 		}
 	}
 	return sum
 }
 
-// stolen is the greatest share of CPU time stolen in a second within a time, in
-// percent.
-func (h *facts) stolen(from, to time.Duration) float64 {
+// aboutTimer is the time before its record that a timer's lateness is about.
+func aboutTimer(s observe.Sample) time.Duration {
+	return time.Second + time.Duration(s.Value*float64(time.Millisecond))
+}
+
+// stoodStill says how much of a time the lab's timers lost, empty if that is no
+// more than a share.
+func (h *facts) stoodStill(from, to time.Duration) string {
+	lost, all := h.lateness(from, to), milliseconds(to-from)
+	if all <= 0 || lost < all*noiseShare {
+		return ""
+	}
+	return fmt.Sprintf("the machine stood still for %s of %s ms", number(lost), number(all))
+}
+
+// greatest is the greatest of some samples of a second each within a time, each
+// times its factor.
+func (h *facts) greatest(metrics map[string]float64, from, to time.Duration) float64 {
 	worst := 0.0
 	for _, s := range h.sample {
-		if percent, ok := stealMetrics()[s.v.Metric]; ok && aboutTime(s.t, time.Second, from, to) {
+		if percent, ok := metrics[s.v.Metric]; ok && aboutTime(s.t, time.Second, from, to) {
 			worst = max(worst, s.v.Value*percent)
 		}
 	}

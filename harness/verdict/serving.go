@@ -165,9 +165,9 @@ func (h *facts) learnFromFaults() {
 
 // falseDowns derives false_downs{cause=machine|unknown}: how often an active
 // appliance saw a server go down that no fault had hit, and that was not itself
-// hit. The cause is the machine when its timers were late by more than
-// noisyTimer in the seconds before: then a health check may have failed for
-// want of CPU time. Others accuse the product.
+// hit. The cause is the machine when its timers were late by noisyTimer in the
+// seconds before, or others took its CPU time: then a health check may have failed
+// for want of that. Others accuse the product.
 func (h *facts) falseDowns(m Metrics) {
 	if len(h.spells) == 0 {
 		return
@@ -183,7 +183,7 @@ func (h *facts) falseDowns(m Metrics) {
 			continue
 		}
 		cause := causeUnknown
-		if h.late(s.from) {
+		if h.busy(max(0, s.from-noiseReach), s.from, noisyTimer) != "" {
 			cause = causeMachine
 			h.flaps = append(h.flaps, s.from)
 		}
@@ -227,13 +227,5 @@ func (h *facts) hit(node string, id uint16, t time.Duration) bool {
 	return slices.ContainsFunc(h.faults, func(w window) bool {
 		mine := w.fault.Target == node || (id != 0 && w.fault.Server == id)
 		return mine && w.from-slack <= t && t <= w.to+settle
-	})
-}
-
-// late reports whether the machine's timers were late shortly before t.
-func (h *facts) late(t time.Duration) bool {
-	return slices.ContainsFunc(h.sample, func(s timed[observe.Sample]) bool {
-		// A sample is about the second before it.
-		return s.v.Metric == observe.MetricTimerLate && s.v.Value > noisyTimer && s.t >= t-noiseReach && s.t-time.Second <= t
 	})
 }

@@ -237,10 +237,35 @@ func stopped(s *story) *story {
 	return s.add(2, observe.KindEvent, observe.EventStopped, observe.Note{Text: "stopped early"})
 }
 
+// brokenLate ends a run after 10 s because a program was not ready.
+func brokenLate(s *story) *story {
+	return s.add(10*time.Second, observe.KindBroken, observe.BrokenLate, observe.Note{Text: "lbd is not ready"})
+}
+
+// failedStep adds a step inside trials that fails, from 10 s on for 10 s.
+func failedStep(s *story) *story {
+	for _, rec := range []struct {
+		at   time.Duration
+		name string
+		span observe.Span
+	}{
+		{2 * time.Second, "until", observe.Span{What: "until x"}},
+		{3 * time.Second, "until", observe.Span{What: "until x", End: true}},
+		{5 * time.Second, "trials", observe.Span{What: "1 trial"}},
+		{10 * time.Second, "until", observe.Span{What: "until x"}},
+		{20 * time.Second, "until", observe.Span{What: "until x", End: true, Err: "not within 10s"}},
+		{20 * time.Second, "trials", observe.Span{What: "1 trial", End: true, Err: "not within 10s"}},
+	} {
+		s.add(rec.at, observe.KindStep, rec.name, rec.span)
+	}
+	return s.sample(20*time.Second, "x", 1).sample(20*time.Second, "failed_steps", 1)
+}
+
 func TestOverall(t *testing.T) {
 	pass := scenario.Expectation{Name: "p", Metric: "x", Max: new(float64(1))}
 	fail := scenario.Expectation{Name: "f", Metric: "x", Max: new(float64(0))}
 	missing := scenario.Expectation{Name: "b", Metric: "y", Max: new(float64(0))}
+	steps := scenario.Expectation{Name: scenario.Steps, Metric: "failed_steps.max", Max: new(float64(0))}
 	noisy := scenario.Expectation{Name: "i", Metric: "x", Max: new(float64(1)), Floor: "y.p99"}
 	tests := []struct {
 		name  string
@@ -260,6 +285,13 @@ func TestOverall(t *testing.T) {
 		{"lab failed", tell(t).sample(1, "x", 1).add(2, observe.KindBroken, "lab", observe.Note{Text: "oops"}), []scenario.Expectation{pass}, verdict.Broken},
 		{"unreadable record", tell(t).sample(1, "x", 1).add(2, observe.KindGap, "p", "text"), []scenario.Expectation{pass}, verdict.Broken},
 		{"nothing expected", tell(t), nil, verdict.Broken},
+		{"programs were not ready on a machine that stood still", brokenLate(tell(t).sample(5*time.Second, observe.MetricTimerLate, 4000)), []scenario.Expectation{missing}, verdict.Inconclusive},
+		{"programs were not ready on a machine that had time", brokenLate(tell(t).sample(5*time.Second, observe.MetricTimerLate, 300)), []scenario.Expectation{missing}, verdict.Broken},
+		{"and something else broke", brokenLate(tell(t).sample(5*time.Second, observe.MetricTimerLate, 4000)).add(9, observe.KindBroken, "probe", observe.Note{}), []scenario.Expectation{missing}, verdict.Broken},
+		{"a step failed when the machine stood still", failedStep(tell(t).sample(18*time.Second, observe.MetricTimerLate, 4000)), []scenario.Expectation{steps, missing, pass}, verdict.Inconclusive},
+		{"a step failed on a machine that stood still before", failedStep(tell(t).sample(9*time.Second, observe.MetricTimerLate, 4000)), []scenario.Expectation{steps, missing}, verdict.Fail},
+		{"a step failed, and what fails for good", failedStep(tell(t).sample(18*time.Second, observe.MetricTimerLate, 4000)), []scenario.Expectation{steps, fail}, verdict.Fail},
+		{"a step failed", failedStep(tell(t)), []scenario.Expectation{steps, missing}, verdict.Fail},
 		{"no run record", &story{t: t}, []scenario.Expectation{pass}, verdict.Broken},
 	}
 	for _, tt := range tests {
