@@ -118,7 +118,7 @@ func noticed(res report.Result, m scenario.Mutant) (killed bool, why string) {
 	}
 	j := res.Expectations[i]
 	if step != "" {
-		return slices.Contains(res.FailedSteps, step), fmt.Sprintf("%s, failed steps %v", j.Verdict, res.FailedSteps)
+		return j.Verdict == verdict.Fail && slices.Contains(res.FailedSteps, step), fmt.Sprintf("%s, failed steps %v", j.Verdict, res.FailedSteps)
 	}
 	return j.Verdict == verdict.Fail, fmt.Sprintf("%s, observed %s, limit %s", j.Verdict, j.Observed, j.Limit)
 }

@@ -28,7 +28,7 @@ const (
 // Bounds of one scenario. Each has a shorter timeout of its own, after which it is
 // judged: these are for a testbed that hangs.
 const (
-	scenarioTime = 7 * time.Minute
+	scenarioTime = 9 * time.Minute
 	// stopTime is how long it may take to end when it is asked to.
 	stopTime = time.Minute
 )
