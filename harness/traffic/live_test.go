@@ -308,8 +308,8 @@ func TestLoadsAgainstSimVOS(t *testing.T) {
 }
 
 // everyFrame checks that a load saw the frames of the programme one by one, and not
-// only now and then: at 25 a second with hardly any time in stalls. What a busy machine
-// delivers late comes all the same.
+// only now and then: at 25 a second, few of them after a stall. What a busy machine
+// delivers late comes all the same, and then at once.
 func everyFrame(t *testing.T, records []observe.Record, s map[string][]observe.Sample) {
 	t.Helper()
 	if len(s[observe.MetricClientServer]) == 0 {
@@ -322,16 +322,12 @@ func everyFrame(t *testing.T, records []observe.Record, s map[string][]observe.S
 		}
 	}
 	seconds := (records[len(records)-1].T - begin).Seconds()
-	flows, stalled := value(t, s, "ts_flows"), 0.0
-	for _, stall := range s["ts_stall_ms"] {
-		stalled += stall.Value / 1000
-	}
-	frames := value(t, s, "ts_frames")
-	if want := seconds * flows * frameRate; frames < want*0.7 || frames > want*1.3+2*flows*frameRate {
+	flows, frames := value(t, s, "ts_flows"), value(t, s, "ts_frames")
+	if want := seconds * flows * frameRate; frames < want/2 || frames > want*1.5+2*flows*frameRate {
 		t.Errorf("%v frames in %.2f s of %v flows, want about %.0f", frames, seconds, flows, want)
 	}
-	if stalled > seconds*flows/2 {
-		t.Errorf("%.2f of %.2f s in stalls", stalled, seconds*flows)
+	if stalls := float64(len(s["ts_stall_ms"])); stalls > frames/4 {
+		t.Errorf("%v stalls in %v frames", stalls, frames)
 	}
 }
 
