@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vosbed/vosbed/appliance/internal/peer"
 	"github.com/vosbed/vosbed/appliance/internal/plan"
 	"github.com/vosbed/vosbed/appliance/internal/sentinel"
 	"github.com/vosbed/vosbed/appliance/lb"
@@ -42,12 +43,15 @@ type pair struct {
 
 func newPair(a *Appliance, cfg lb.Config) (*pair, error) {
 	p := &pair{
-		handle:   sentinel.New(sentinel.Options{Logger: a.log}),
 		leaseDir: a.opts.BPFFS, publish: a.publish, log: a.log, blind: a.blind,
 	}
 	if a.opts.Dataplane == "memory" {
 		p.leaseDir = "" // the model has no lease in the kernel
 	}
+	p.handle = sentinel.New(sentinel.Options{
+		Logger: a.log,
+		Flush:  func(ctx context.Context) error { return p.repl.flush(ctx) },
+	})
 	p.repl = newReplication(a, p.handle.Synced)
 	return p, p.reconfigure(cfg)
 }
@@ -60,6 +64,10 @@ func (p *pair) reconfigure(cfg lb.Config) error {
 		var err error
 		if secret, err = readSecret(cfg.Cluster.SecretFile); err != nil {
 			return err
+		}
+		// A node that cannot make heartbeats would be a second owner.
+		if _, err := peer.NewCodec(secret, cfg.Node.Name, len(cfg.Node.Paths)); err != nil {
+			return fmt.Errorf("take part in the pair: %w", err)
 		}
 	}
 	p.mu.Lock()
@@ -132,7 +140,11 @@ func (p *pair) alive() { p.handle.Progress() }
 // status is what the pair is now; a role change is published at once.
 func (p *pair) status() lb.PairStatus {
 	s := p.handle.State()
-	s.Lag = p.repl.lag()
+	lag, problem := p.repl.status()
+	s.Lag = lag
+	if problem != "" {
+		s.Problems = append(slices.Clone(s.Problems), "persistence is not replicated: "+problem)
+	}
 	return s
 }
 
@@ -159,8 +171,12 @@ func (p *pair) command(ctx context.Context, verb string) error {
 	return errors.New(`unknown command: use "takeover" or "release"`)
 }
 
-// handOverWithin bounds how long a stopping node waits for its peer.
-const handOverWithin = time.Second
+// handOverWithin bounds how long a stopping node waits for its peer, askAgain is how
+// often it asks: a peer that was not up to date may be a moment later.
+const (
+	handOverWithin = time.Second
+	askAgain       = 300 * time.Millisecond
+)
 
 // handOver gives the VIPs to a peer that is ready for them and waits until it has
 // them. Without one it does nothing: kernel state and lease stay as they are.
@@ -174,8 +190,9 @@ func (p *pair) handOver(ctx context.Context) {
 		p.log.WarnContext(ctx, "stopping without a handover", "err", err)
 		return
 	}
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick, again := time.NewTicker(5*time.Millisecond), time.NewTicker(askAgain)
 	defer tick.Stop()
+	defer again.Stop()
 	for s := p.handle.State(); s.Role == lb.Active; s = p.handle.State() {
 		if !s.PeerAlive {
 			p.log.WarnContext(ctx, "stopping: the peer fell silent before it took the virtual addresses")
@@ -185,6 +202,8 @@ func (p *pair) handOver(ctx context.Context) {
 		case <-ctx.Done():
 			p.log.WarnContext(ctx, "stopping: the peer did not take the virtual addresses in time")
 			return
+		case <-again.C:
+			_ = p.handle.Command(ctx, sentinel.Release) // while one is under way this changes nothing
 		case <-tick.C:
 		}
 	}

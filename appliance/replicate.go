@@ -20,8 +20,12 @@ const (
 	documentOverrides = "overrides"
 )
 
-// replicationRetry is the pause after replication could not work at all.
-const replicationRetry = time.Second
+const (
+	// replicationRetry is the pause after replication could not work at all.
+	replicationRetry = time.Second
+	// syncLook is how often time itself is asked whether the peer is too far behind.
+	syncLook = 200 * time.Millisecond
+)
 
 // replication keeps the persistence tables and the operator's overrides equal on both
 // nodes and tells whether the tables are. It survives every failure of its link: the pair must work without it.
@@ -36,6 +40,7 @@ type replication struct {
 	config  lb.Config
 	secret  []byte
 	current *peer.Replicator
+	failure string // why replication cannot work at all, "" = it can
 }
 
 func newReplication(a *Appliance, synced func(bool)) *replication {
@@ -54,7 +59,7 @@ func newReplication(a *Appliance, synced func(bool)) *replication {
 // configure takes effect at once: a running link is taken down and built anew.
 func (r *replication) configure(cfg lb.Config, secret []byte) {
 	r.mu.Lock()
-	r.config, r.secret = cfg, secret
+	r.config, r.secret, r.failure = cfg, secret, ""
 	r.mu.Unlock()
 	select {
 	case r.restart <- struct{}{}:
@@ -96,6 +101,7 @@ func (r *replication) once(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := r.replicate(ctx, cfg, secret); err != nil {
 			r.log.ErrorContext(ctx, "replication cannot work, trying again", "err", err)
+			r.failed(err)
 		}
 		select {
 		case <-ctx.Done():
@@ -136,14 +142,17 @@ func (r *replication) replicate(ctx context.Context, cfg lb.Config, secret []byt
 
 // watch tells the sentinel whether the tables are in sync.
 func (r *replication) watch(ctx context.Context, rep *peer.Replicator, gated bool) {
+	look := time.NewTicker(syncLook)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			r.synced(!gated)
 			return
 		case <-rep.Changed():
-			r.synced(!gated || rep.Status().InSync)
+		case <-look.C:
 		}
+		r.synced(!gated || rep.Status().InSync)
 	}
 }
 
@@ -153,14 +162,43 @@ func (r *replication) publish(rep *peer.Replicator) {
 	r.current = rep
 }
 
-// lag is the age of the oldest change that the peer has not confirmed.
-func (r *replication) lag() time.Duration {
+func (r *replication) failed(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failure = err.Error()
+}
+
+// status is the age of the oldest change that the peer has not confirmed, and why
+// nothing is replicated at all, "" = it is.
+func (r *replication) status() (lag time.Duration, problem string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.current == nil {
-		return 0
+		return 0, r.failure
 	}
-	return r.current.Status().Lag
+	s := r.current.Status()
+	switch {
+	case s.Connected:
+		r.failure = ""
+		return s.Lag, ""
+	case s.Problem != "":
+		return 0, s.Problem
+	}
+	return 0, r.failure
+}
+
+// flush waits until the peer has what has changed here.
+func (r *replication) flush(ctx context.Context) error {
+	r.mu.Lock()
+	rep, gated := r.current, gated(r.config)
+	r.mu.Unlock()
+	switch {
+	case !gated:
+		return nil
+	case rep == nil:
+		return errPeerNotConnected
+	}
+	return rep.Flush(ctx)
 }
 
 // clear carries an operator's clearing to the peer, where it has one. Clear here
@@ -180,4 +218,7 @@ func (r *replication) clear(ctx context.Context, sel dataplane.Selector) error {
 	return nil
 }
 
-var errPeerNotReached = errors.New("cleared here, but the peer is not connected: its entries remain")
+var (
+	errPeerNotConnected = errors.New("the peer's replication is not connected")
+	errPeerNotReached   = errors.New("cleared here, but the peer is not connected: its entries remain")
+)

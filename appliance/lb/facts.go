@@ -95,6 +95,9 @@ type PairStatus struct {
 	Pings      []PingStatus
 	RealTime   bool   // the sentinel runs SCHED_FIFO
 	RealTimeNo string // why not, when not
+	// Problems are what keeps the pair from working as it should, one sentence each
+	// with what to do.
+	Problems []string
 }
 
 // PathStatus is one heartbeat path.

@@ -16,7 +16,9 @@
 //   - Two owners: the higher (term, in sync, seat, name) keeps the addresses and
 //     announces them now and again when the other has let go; the other lets go at once.
 //   - Everything voluntary waits: failback needs Failback, a table in sync, and
-//     HoldDown since the last change; a switchover needs a peer in sync.
+//     HoldDown since the last change; a switchover needs a peer in sync and up to date.
+//   - A node whose lease cannot be renewed is like one without carrier: its kernel
+//     would drop what it owns.
 //
 // # Lease and freeze
 //
@@ -34,12 +36,14 @@
 //
 // # A planned switchover loses nothing
 //
-// It is make before break. The owner offers (IntentHandOver) and goes on serving;
+// It is make before break. The owner first has sent, and confirmed, what the peer
+// does not know yet (Flush). Then it offers (IntentHandOver) and goes on serving;
 // the peer takes, announces, and reports itself active with a higher term; only
 // then does the old owner remove the addresses. It does not drop its lease but
 // lets it run out, so frames already under way to its MAC are still forwarded by
 // direct routing to the same real server (persistence is replicated). Two
 // forwarders for some milliseconds are harmless, two answers to ARP are not: the
 // addresses go at once, and the peer's announcements repeat. If the peer does not
-// take within Dead, the offer is withdrawn and nothing has happened.
+// take within Dead, the offer is withdrawn and nothing has happened. A daemon that
+// starts while such a lease still runs finds no addresses, and is passive.
 package ha

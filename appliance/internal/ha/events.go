@@ -62,7 +62,8 @@ type State struct {
 	// Term counts takeovers; a passive node reports the highest it has seen.
 	Term   uint64
 	InSync bool
-	// Serviceable: the service link has carrier and a ping node answers.
+	// Serviceable: the service link has carrier, a ping node answers, and the kernel's
+	// lease can be renewed.
 	Serviceable bool
 	// PingAge is the time since the last answer of a ping node, or NoPing. Ages
 	// travel, never clocks: the receiver subtracts it from its own time of arrival.
@@ -78,8 +79,9 @@ type Event interface{ event() }
 
 // Events.
 type (
-	// Start begins; LeaseHeld says that the kernel's lease was still running, so
-	// this daemon was restarted within it and the addresses are in place.
+	// Start begins; LeaseHeld says that the kernel's lease was still running and the
+	// addresses are in place: this daemon was restarted within it. Without the
+	// addresses they were handed over, and the lease is what is left of that.
 	Start struct{ LeaseHeld bool }
 	// Tick lets time act; deliver it at Wake or at any other time.
 	Tick struct{}
@@ -99,8 +101,12 @@ type (
 	}
 	// ServiceLink tells whether every interface that carries VIPs has carrier.
 	ServiceLink struct{ Up bool }
+	// LeaseReady tells whether the kernel's lease can be renewed, or is not wanted.
+	LeaseReady struct{ OK bool }
 	// Synced tells whether the persistence table is in sync with the peer's.
 	Synced struct{ OK bool }
+	// Flushed answers Flush. OK: the peer has confirmed all that had changed by then.
+	Flushed struct{ OK bool }
 	// TakeOver is the operator's command to get the addresses from the peer.
 	TakeOver struct{}
 	// Release is the operator's command to hand the addresses to the peer.
@@ -119,7 +125,9 @@ func (Tick) event()        {}
 func (Heartbeat) event()   {}
 func (PingResult) event()  {}
 func (ServiceLink) event() {}
+func (LeaseReady) event()  {}
 func (Synced) event()      {}
+func (Flushed) event()     {}
 func (TakeOver) event()    {}
 func (Release) event()     {}
 func (Slept) event()       {}
@@ -131,7 +139,8 @@ type Verb uint8
 
 // Verbs. RenewLease carries Deadline (monotonic, Forever = not needed),
 // SendHeartbeat carries State (send it on every path), Log carries Reason, Refuse
-// answers a command that is not obeyed and carries Reason.
+// answers a command that is not obeyed and carries Reason. Flush asks to bring the
+// peer's persistence table up to date and to say so by Flushed.
 const (
 	SendHeartbeat Verb = iota
 	RenewLease
@@ -141,6 +150,7 @@ const (
 	Announce
 	Log
 	Refuse
+	Flush
 	StateChanged
 )
 
@@ -148,7 +158,7 @@ const (
 func (v Verb) String() string {
 	return [...]string{
 		"send", "renew", "drop-lease", "take-vips", "release-vips",
-		"announce", "log", "refuse", "state",
+		"announce", "log", "refuse", "flush", "state",
 	}[v]
 }
 

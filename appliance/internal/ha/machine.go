@@ -7,10 +7,6 @@ import (
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
-// requestPatience is how long a take-over request is repeated before it is given
-// up: long enough for any sane heartbeat period, short for a waiting operator.
-const requestPatience = time.Second
-
 // Machine is one node's view of the pair. The zero value is not usable; see New.
 type Machine struct {
 	cfg Config
@@ -21,8 +17,8 @@ type Machine struct {
 	since  time.Duration // of the role
 	reason string
 	synced bool
-	// syncedSince is when synced last became true.
-	syncedSince time.Duration
+	// syncedSince is when synced last became true, syncedUntil when it became false.
+	syncedSince, syncedUntil time.Duration
 
 	started  bool
 	stalled  bool
@@ -47,15 +43,21 @@ type Machine struct {
 	peerSince time.Duration // alive without a break since
 	wasAlive  bool
 	letGo     bool          // the peer was the owner and is no longer
+	inherited bool          // this node was in sync when the peer was last heard as owner
 	lastFresh time.Duration // when the peer was last heard with something new
 	paths     []time.Duration
 	vacant    time.Duration // both passive since, or never
 
 	link      bool
+	leased    bool // the kernel's lease can be renewed, or is not wanted
 	pings     []pingView
 	wasUsable bool
 
-	yielding     bool // tell the peer to take
+	yielding bool // tell the peer to take
+	// flushUntil bounds the wait for Flushed, flushNext is when to try again by a
+	// request; 0 = none.
+	flushUntil   time.Duration
+	flushNext    time.Duration
 	handUntil    time.Duration
 	askUntil     time.Duration
 	askedAt      time.Duration
@@ -76,10 +78,10 @@ type pingView struct {
 
 const never = time.Duration(-1 << 62)
 
-// New returns a machine that waits for Start. The service link counts as up until
-// an event says otherwise.
+// New returns a machine that waits for Start. The service link counts as up, and the
+// lease as open, until an event says otherwise.
 func New(cfg Config) *Machine {
-	m := &Machine{link: true, vacant: never, lastFresh: never, peer: State{PingAge: NoPing}}
+	m := &Machine{link: true, leased: true, vacant: never, lastFresh: never, syncedUntil: never, peer: State{PingAge: NoPing}}
 	for i := range m.pingOuts {
 		m.pingOuts[i] = never
 	}
@@ -193,7 +195,7 @@ func (m *Machine) Wake() time.Duration {
 		return Forever
 	}
 	w := m.nextBeat
-	for _, at := range [...]time.Duration{m.lookUntil, m.silentFrom() + m.patience(), m.handUntil, m.vacancyEnds()} {
+	for _, at := range [...]time.Duration{m.lookUntil, m.silentFrom() + m.patience(), m.flushUntil, m.handUntil, m.vacancyEnds()} {
 		if at > m.lastStep && at < w {
 			w = at
 		}
@@ -233,17 +235,24 @@ func (m *Machine) start(s Start, now time.Duration) {
 }
 
 func (m *Machine) standAlone(now time.Duration) {
+	m.flushUntil, m.handUntil, m.askUntil = 0, 0, 0
 	m.setRole(lb.Standalone, now, "no peer is configured")
 	m.out = append(m.out, Action{Do: RenewLease, Deadline: Forever})
 	m.do(TakeVIPs)
 	m.announce()
 }
 
+// Overslept reports whether a step at now would find that this node was frozen: until
+// it is made, nothing that the machine says about now is true.
+func (m *Machine) Overslept(now time.Duration) bool {
+	return m.started && m.cfg.Paired && now-m.lastBeat > m.lease(m.lastBeat)
+}
+
 // wakeUp notices that this node was frozen: it was not stepped for Lease, so the
 // kernel has stopped serving and the peer may own the addresses. A node that slept
 // while its clock stood still is told so.
 func (m *Machine) wakeUp(slept bool, now time.Duration) {
-	if !m.cfg.Paired || !slept && now-m.lastBeat <= m.lease(m.lastBeat) {
+	if !m.cfg.Paired || !slept && !m.Overslept(now) {
 		return
 	}
 	m.look(now, m.dead())
@@ -270,10 +279,14 @@ func (m *Machine) note(e Event, now time.Duration) {
 	case ServiceLink:
 		m.link = e.Up
 	case Synced:
-		if e.OK && !m.synced {
-			m.syncedSince, m.nextBeat = now, now
+		m.noteSync(e.OK, now)
+	case LeaseReady:
+		if e.OK && !m.leased && m.role == lb.Passive {
+			m.dropLease() // what it holds is of another life
 		}
-		m.synced = e.OK
+		m.leased = e.OK
+	case Flushed:
+		m.flushed(e.OK, now)
 	case TakeOver:
 		m.commandTake(now)
 	case Release:
@@ -283,6 +296,16 @@ func (m *Machine) note(e Event, now time.Duration) {
 	case MainAlive:
 		m.unstall(now)
 	}
+}
+
+func (m *Machine) noteSync(ok bool, now time.Duration) {
+	switch {
+	case ok && !m.synced:
+		m.syncedSince, m.nextBeat = now, now
+	case !ok && m.synced:
+		m.syncedUntil = now
+	}
+	m.synced = ok
 }
 
 func (m *Machine) hear(e Heartbeat, now time.Duration) {
@@ -303,6 +326,11 @@ func (m *Machine) hear(e Heartbeat, now time.Duration) {
 	looking := now < m.lookUntil && !m.starting
 	m.letGo = e.Peer.Role != lb.Active && (m.letGo || m.heard && m.peer.Role == lb.Active && !looking)
 	m.peer, m.heard = e.Peer, true
+	if e.Peer.Role == lb.Active {
+		// The link of the tables may end a moment before the owner's last heartbeat is
+		// read: both die together.
+		m.inherited = m.synced || now-m.syncedUntil < m.dead()
+	}
 	// Owners count their own takeovers; everybody else remembers the highest.
 	if m.role != lb.Active || e.Peer.Role != lb.Active {
 		m.term = max(m.term, e.Peer.Term)
@@ -327,44 +355,6 @@ func (m *Machine) ping(e PingResult, now time.Duration) {
 			m.pings[i].last = now
 		}
 	}
-}
-
-func (m *Machine) commandTake(now time.Duration) {
-	switch {
-	case m.role.OwnsVIPs():
-		m.refuse("take-over refused: this node owns the addresses already")
-	case !m.alive(now):
-		m.refuse("take-over refused: the peer is silent, rules decide alone")
-	case !m.synced:
-		m.refuse("take-over refused: the peer's persistence table has not all arrived here yet")
-	case !m.usable(now):
-		m.refuse("take-over refused: this node cannot use the service network (link down, or no ping node answers)")
-	default:
-		m.ask(now, "take-over by command: asking the peer")
-	}
-}
-
-func (m *Machine) ask(now time.Duration, why string) {
-	m.askUntil, m.askedAt = now+requestPatience, now
-	m.nextBeat = now
-	m.log(why)
-}
-
-func (m *Machine) commandRelease(now time.Duration) {
-	switch {
-	case m.role != lb.Active:
-		m.refuse("release refused: this node is not active in a pair")
-	case !m.peerReady(now):
-		m.refuse("release refused: the peer is silent, not in sync or cannot use the service network")
-	default:
-		m.offer(now, "release by command: offering the addresses to the peer")
-	}
-}
-
-func (m *Machine) offer(now time.Duration, why string) {
-	m.handUntil = now + m.cfg.Timers.Dead
-	m.nextBeat = now
-	m.log(why)
 }
 
 // stall: the main daemon does nothing any more. One last word lets the peer take

@@ -23,7 +23,7 @@ func (w *watchdog) step(t *rapid.T, lossless bool) {
 	a, b := w.s.nodes[0], w.s.nodes[1]
 	up := a.running && b.running && !a.frozen && !b.frozen && !a.badKey && !b.badKey && lossless
 	count(&w.connected, up && (w.s.pathWorks(0, 1, 0) || w.s.sync))
-	count(&w.well, up && a.svc == "ok" && b.svc == "ok" && a.pingOK && b.pingOK)
+	count(&w.well, up && a.svc == "ok" && b.svc == "ok" && a.pingOK && b.pingOK && !a.closed && !b.closed)
 	servesA, servesB := w.s.serves(0), w.s.serves(1)
 	count(&w.both, servesA && servesB)
 	count(&w.none, !servesA && !servesB)
@@ -91,7 +91,7 @@ func fault(t *rapid.T, s *sim) {
 	i := rapid.IntRange(0, 1).Draw(t, "node")
 	n := s.nodes[i]
 	switch kind := rapid.SampledFrom([]string{
-		"crash", "freeze", "cut", "hole", "ok", "sync", "ping", "key", "takeover", "release", "synced", "stall", "timers", "slept",
+		"crash", "freeze", "cut", "hole", "ok", "sync", "ping", "key", "takeover", "release", "synced", "stall", "timers", "slept", "flush", "lease",
 	}).Draw(t, "fault"); {
 	case kind == "crash" && n.running:
 		n.running = false
@@ -117,6 +117,10 @@ func fault(t *rapid.T, s *sim) {
 	case kind == "timers":
 		_ = s.nodeCommand([]string{n.name, "set", "timers", rapid.SampledFrom([]string{"fast", "default"}).Draw(t, "timers")})
 		_ = s.nodeCommand([]string{n.name, "reconfigure"})
+	case kind == "flush":
+		n.flush = rapid.SampledFrom([]string{"ok", "behind", "silent"}).Draw(t, "flush")
+	case kind == "lease":
+		_ = s.nodeCommand([]string{n.name, "lease", rapid.SampledFrom([]string{"open", "missing"}).Draw(t, "lease")})
 	case kind == "slept":
 		_ = s.nodeCommand([]string{n.name, "slept"})
 	case kind == "takeover", kind == "release":
@@ -133,6 +137,7 @@ func heal(s *sim) {
 		}
 		_ = s.nodeCommand([]string{n.name, "svc", "ok"})
 		_ = s.nodeCommand([]string{n.name, "synced", "yes"})
+		_ = s.nodeCommand([]string{n.name, "lease", "open"})
 	}
 }
 

@@ -44,11 +44,17 @@ func (m *Machine) watch(now time.Duration) {
 	}
 }
 
+// unleased is why a node does not serve whose kernel would drop everything.
+const unleased = "the kernel's lease cannot be renewed here: nothing would be served"
+
 // holding are the rules of an owner.
 func (m *Machine) holding(now time.Duration) {
 	if !m.alive(now) {
 		m.endConflict()
-		if !m.usable(now) {
+		switch {
+		case !m.leased:
+			m.letGoNow(now, unleased)
+		case !m.usable(now):
 			m.letGoNow(now, "isolated: all paths are silent and the service network is unreachable")
 		}
 		return
@@ -56,6 +62,8 @@ func (m *Machine) holding(now time.Duration) {
 	switch {
 	case m.peer.Role == lb.Active && m.handing(now):
 		m.handOver(now)
+	case !m.leased && m.peer.Serviceable:
+		m.letGoNow(now, unleased)
 	case !m.link && m.peer.Serviceable:
 		m.letGoNow(now, "the service link lost carrier")
 	case m.pingLost(now):
@@ -72,14 +80,6 @@ func (m *Machine) holding(now time.Duration) {
 	}
 }
 
-// handOver ends a planned switchover: the peer owns and has announced. The lease
-// is left to run out.
-func (m *Machine) handOver(now time.Duration) {
-	m.passive(now, "handed over to the peer")
-	m.do(ReleaseVIPs)
-	m.send(now)
-}
-
 // letGoNow gives the addresses up without waiting for anyone, and tells the peer.
 func (m *Machine) letGoNow(now time.Duration, why string) {
 	m.passive(now, why)
@@ -91,7 +91,7 @@ func (m *Machine) letGoNow(now time.Duration, why string) {
 
 func (m *Machine) passive(now time.Duration, why string) {
 	m.setRole(lb.Passive, now, why)
-	m.handUntil, m.askUntil, m.conflict = 0, 0, false
+	m.flushUntil, m.handUntil, m.askUntil, m.conflict = 0, 0, 0, false
 	m.letGo = false
 	if m.peer.Role != lb.Active {
 		m.vacant = now
@@ -150,21 +150,6 @@ func (m *Machine) endConflict() {
 	m.announce()
 }
 
-// switchover starts and ends offers.
-func (m *Machine) switchover(now time.Duration) {
-	if m.handUntil > 0 && now >= m.handUntil {
-		m.handUntil = 0
-		m.nextBeat = now
-		m.log("the peer did not take the addresses: this node stays the owner")
-		return
-	}
-	if m.handUntil == 0 && m.peer.Intent == IntentRequest && m.peerReady(now) {
-		m.offer(now, "the peer asks for the addresses: offering them")
-	}
-}
-
-func (m *Machine) handing(now time.Duration) bool { return m.handUntil > 0 && now < m.handUntil }
-
 // electing are the rules of a node that owns nothing.
 func (m *Machine) electing(now time.Duration) {
 	if m.peer.Role == lb.Active {
@@ -187,7 +172,7 @@ func (m *Machine) electing(now time.Duration) {
 		m.take(now, m.silence())
 	case !alive:
 		return // isolated
-	case usable && m.letGo && m.synced:
+	case usable && m.letGo && (m.synced || m.inherited):
 		m.take(now, "the peer owned the addresses and no longer does")
 	case now >= m.vacancyEnds() && m.outranks(now):
 		m.take(now, "nobody owns the addresses")
@@ -199,28 +184,6 @@ func (m *Machine) silence() string {
 		return "no peer was heard at start"
 	}
 	return fmt.Sprintf("the peer is silent on all paths for %v", m.dead())
-}
-
-// besideOwner: the peer serves. Accept an offer, or ask for one.
-func (m *Machine) besideOwner(now time.Duration) {
-	ready := m.synced && m.usable(now)
-	switch {
-	case m.peer.Intent == IntentHandOver && ready:
-		m.take(now, "planned switchover")
-	case m.askUntil > 0 && now >= m.askUntil:
-		m.askUntil = 0
-		m.log("the peer did not hand over")
-	case m.askUntil == 0 && ready && m.failbackDue(now):
-		m.ask(now, "failback: asking the peer")
-	}
-}
-
-func (m *Machine) failbackDue(now time.Duration) bool {
-	if !m.cfg.Failback || m.cfg.Seat != lb.Primary {
-		return false
-	}
-	quiet := max(m.since, m.syncedSince, m.peerSince, m.askedAt)
-	return now-quiet >= m.cfg.Timers.HoldDown
 }
 
 // vacancyEnds is when a vacancy may be filled: after Dead by a node in sync, after
@@ -252,17 +215,13 @@ func (m *Machine) outranks(now time.Duration) bool {
 func (m *Machine) take(now time.Duration, why string) {
 	m.term = max(m.term, m.peer.Term) + 1
 	m.setRole(lb.Active, now, why)
-	m.yielding, m.letGo, m.askUntil, m.handUntil = false, false, 0, 0
+	m.yielding, m.letGo, m.askUntil, m.flushUntil, m.handUntil = false, false, 0, 0, 0
 	m.vacant = never
 	m.renew(m.lastBeat)
 	m.do(TakeVIPs)
 	m.announce()
 	m.nextBeat = now
 	m.conflict = false
-}
-
-func (m *Machine) peerReady(now time.Duration) bool {
-	return m.alive(now) && m.peer.InSync && m.peer.Serviceable
 }
 
 // alive: the peer was heard on some path within Dead.
@@ -284,9 +243,9 @@ func (m *Machine) patience() time.Duration {
 	return m.dead()
 }
 
-// usable: the service network can be used from here.
+// usable: the service network can be used from here, and the kernel would serve it.
 func (m *Machine) usable(now time.Duration) bool {
-	return m.link && (len(m.pings) == 0 || m.pingUp(now))
+	return m.leased && m.link && (len(m.pings) == 0 || m.pingUp(now))
 }
 
 func (m *Machine) pingUp(now time.Duration) bool {

@@ -52,7 +52,14 @@ type simNode struct {
 	told ha.State
 	sent time.Duration
 	life bool // a heartbeat was sent in this life
+	// flush is how the main daemon answers Flush: ok, behind or silent; at flushed.
+	flush   string
+	flushed time.Duration
+	closed  bool // the kernel's lease cannot be opened
 }
+
+// flushTakes is the time that a flush needs.
+const flushTakes = 60 * time.Millisecond
 
 func timers() lb.HATimers {
 	return lb.HATimers{
@@ -66,7 +73,7 @@ func pingNode() netip.Addr { return netip.MustParseAddr("192.168.94.1") }
 func newSim() *sim {
 	s := &sim{sync: true, drop: func() bool { return false }}
 	for i, name := range []string{"a", "b"} {
-		s.nodes[i] = &simNode{name: name, svc: "ok", pingOK: true, cfg: ha.Config{
+		s.nodes[i] = &simNode{name: name, svc: "ok", pingOK: true, flush: "ok", cfg: ha.Config{
 			Node: name, Seat: lb.Seat(i), Paired: true, Paths: []string{"svc", "sync"},
 			Pings: []netip.Addr{pingNode()}, Timers: timers(), Lease: true, Announce: true,
 		}}
@@ -85,11 +92,13 @@ func (s *sim) node(name string) (int, *simNode) {
 func (s *sim) start(i int) {
 	n := s.nodes[i]
 	n.m, n.running, n.frozen, n.next, n.inbox = ha.New(n.cfg), true, false, s.now, nil
-	n.life = false
+	n.life, n.flushed = false, 0
 	if n.svc == "cut" {
 		defer s.step(i, ha.ServiceLink{Up: false})
 	}
-	s.step(i, ha.Start{LeaseHeld: n.lease > s.now && n.lease != ha.Forever})
+	held := !n.closed && n.lease > s.now && n.lease != ha.Forever && n.vips
+	s.step(i, ha.Start{LeaseHeld: held})
+	s.step(i, ha.LeaseReady{OK: !n.closed})
 }
 
 func (s *sim) step(i int, e ha.Event) {
@@ -107,25 +116,35 @@ func (s *sim) act(i int, a ha.Action) {
 		s.send(i, a.State)
 		s.freezable(n)
 	case ha.RenewLease:
-		n.lease = a.Deadline
+		n.write(a.Deadline)
 		s.freezable(n)
 	case ha.DropLease:
-		n.lease = 0
+		n.write(0)
 	case ha.TakeVIPs:
 		n.vips = true
 	case ha.ReleaseVIPs:
 		n.vips = false
 	case ha.Announce:
 		n.announced++
+	case ha.Flush:
+		n.flushed = s.now + flushTakes
 	case ha.Log, ha.Refuse, ha.StateChanged:
 	}
 	s.trace(n, a)
 }
 
+// write is a renewal that reaches the kernel only where the lease is open.
+func (n *simNode) write(deadline time.Duration) {
+	if !n.closed {
+		n.lease = deadline
+	}
+}
+
 // freezable checks that a node may freeze right here, between two actions: its lease
-// ends before the peer, by what it was told, starts.
+// ends before the peer, by what it was told, starts. Where the lease cannot be written
+// there are no addresses either.
 func (s *sim) freezable(n *simNode) {
-	if n.life && n.cfg.Lease && n.lease != ha.Forever && n.lease >= n.sent+n.told.Dead {
+	if n.life && !n.closed && n.cfg.Lease && n.lease != ha.Forever && n.lease >= n.sent+n.told.Dead {
 		s.broken = fmt.Sprintf("%s: at %v the lease lasts until %v, the peer told at %v waits only %v",
 			n.name, s.now, n.lease, n.sent, n.told.Dead)
 	}
@@ -149,7 +168,7 @@ func (s *sim) trace(n *simNode, a ha.Action) {
 		return
 	case ha.Log, ha.Refuse:
 		text = "# " + a.Reason
-	case ha.DropLease, ha.TakeVIPs, ha.ReleaseVIPs, ha.Announce:
+	case ha.DropLease, ha.TakeVIPs, ha.ReleaseVIPs, ha.Announce, ha.Flush:
 	}
 	s.print(n.name + ": " + text)
 }
@@ -212,6 +231,11 @@ func (s *sim) live(i int, n *simNode) {
 		n.next = s.now + n.cfg.Timers.Heartbeat
 		if n.pingOK && n.svc == "ok" && !s.drop() {
 			s.step(i, ha.PingResult{Addr: pingNode(), OK: true})
+		}
+	}
+	if n.flushed > 0 && s.now >= n.flushed {
+		if n.flushed = 0; n.flush != "silent" {
+			s.step(i, ha.Flushed{OK: n.flush == "ok"})
 		}
 	}
 	if s.now >= n.m.Wake() {
@@ -291,6 +315,11 @@ func (s *sim) nodeCommand(f []string) error {
 		n.pingOK = f[2] == "up"
 	case "synced":
 		s.step(i, ha.Synced{OK: f[2] == "yes"})
+	case "lease":
+		n.closed = f[2] != "open"
+		s.step(i, ha.LeaseReady{OK: !n.closed})
+	case "flush":
+		n.flush = f[2]
 	case "takeover":
 		s.step(i, ha.TakeOver{})
 	case "release":

@@ -1,6 +1,7 @@
 package ha
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/lb"
@@ -46,7 +47,11 @@ func (m *Machine) Status(now time.Duration) lb.PairStatus {
 	s := lb.PairStatus{
 		Role: m.role, Term: m.term, Reason: m.reason, InSync: m.synced,
 		PeerAlive: m.alive(now), PeerRole: m.peer.Role,
-		LeaseHeld: m.role == lb.Active && now < m.deadline,
+		LeaseHeld: m.role == lb.Active && m.leased && now < m.deadline,
+	}
+	if m.cfg.Paired && m.alive(now) && m.peer.Seat == m.cfg.Seat {
+		s.Problems = append(s.Problems, fmt.Sprintf("%s is %s too, so persistence is not replicated: "+
+			"make one node of the pair primary and the other secondary (node.role)", m.peer.Node, m.cfg.Seat))
 	}
 	for i, name := range m.cfg.Paths {
 		s.Paths = append(s.Paths, lb.PathStatus{Name: name, Up: m.pathUp(i, now), LastSeen: m.pathAge(i, now)})
@@ -75,6 +80,7 @@ type snapshot struct {
 	term                 uint64
 	reason               string
 	alive, synced, link  bool
+	leased               bool
 	pathsUp, pingsUp     uint64
 	stalled, initialized bool
 }
@@ -82,7 +88,7 @@ type snapshot struct {
 func (m *Machine) finish(now time.Duration) []Action {
 	s := snapshot{
 		role: m.role, peerRole: m.peer.Role, term: m.term, reason: m.reason,
-		alive: m.alive(now), synced: m.synced, link: m.link, stalled: m.stalled, initialized: true,
+		alive: m.alive(now), synced: m.synced, link: m.link, leased: m.leased, stalled: m.stalled, initialized: true,
 	}
 	for i := range m.paths {
 		if m.pathUp(i, now) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
-	"time"
 )
 
 // MaxPart is the greatest length of one part of a document in bytes.
@@ -64,7 +63,7 @@ func (s *session) sendDocuments(all bool) error {
 			if len(p) > MaxPart {
 				return fmt.Errorf("a part of %s has %d bytes, more than %d", d.Name, len(p), MaxPart)
 			}
-			if err := s.send(frameDocument, time.Time{}, func(b []byte) []byte { return append(appendName(b, d.Name), p...) }); err != nil {
+			if err := s.send(frameDocument, func(b []byte) []byte { return append(appendName(b, d.Name), p...) }); err != nil {
 				return err
 			}
 		}

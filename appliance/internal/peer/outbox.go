@@ -18,6 +18,11 @@ const (
 	maxRefreshes = 5000
 	// generation is the life of a memory of what the peer knows; two are kept.
 	generation = time.Minute
+	// maxEntries bounds what waits, and each generation of what the peer knows: as
+	// many entries as a table holds. Clients need not exist to make entries.
+	maxEntries = 1 << 18
+	// repairEvery is the least time between two repairs after an overflow.
+	repairEvery = 5 * time.Second
 )
 
 type entryKey struct {
@@ -32,24 +37,45 @@ type known struct {
 	seen   time.Time
 }
 
-// outbox coalesces changes until they are sent: one pending change per client. It
-// remembers what the peer knows, from either direction, so refreshes are few and
-// what came from the peer does not go back.
+// changes are those of a while, one per client; since is when the first was offered.
+type changes struct {
+	list  map[entryKey]known
+	since time.Time
+}
+
+func noChanges() changes { return changes{list: map[entryKey]known{}} }
+
+// outbox coalesces changes until they are sent. It remembers what the peer knows,
+// from either direction, so refreshes are few and what came from the peer does not
+// go back.
+//
+// Its memory is bounded. What finds no room is lost for now and noted: when all that
+// waited has left, a repair sends the whole tables on the same connection. To end the
+// connection instead would never end under a lasting flood: it would fill the next
+// one during its snapshot.
 type outbox struct {
-	mu      sync.Mutex
-	open    bool // connected; otherwise the next snapshot covers everything
-	pending map[entryKey]known
-	since   time.Time // of the oldest pending change
-	recent  map[entryKey]known
-	older   map[entryKey]known
-	rotated time.Time
-	second  time.Time
-	spent   int // refreshes in this second
-	notify  chan struct{}
+	limit int           // maxEntries
+	pause time.Duration // repairEvery
+
+	mu   sync.Mutex
+	open bool // connected; otherwise the next snapshot covers everything
+	// fresh collects while leaving is sent: nothing waits behind what comes later.
+	fresh, leaving changes
+	recent, older  map[entryKey]known
+	rotated        time.Time
+	second         time.Time
+	spent          int // refreshes in this second
+	notify         chan struct{}
+
+	// lost is since when changes found no room, again the same during a repair; zero
+	// = none.
+	lost, again time.Time
+	repairing   bool
+	repaired    time.Time // when the last repair began
 }
 
 func newOutbox() *outbox {
-	o := &outbox{notify: make(chan struct{}, 1)}
+	o := &outbox{limit: maxEntries, pause: repairEvery, notify: make(chan struct{}, 1)}
 	o.reset(false, time.Time{})
 	return o
 }
@@ -58,8 +84,10 @@ func newOutbox() *outbox {
 func (o *outbox) reset(open bool, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.open, o.rotated, o.since = open, now, time.Time{}
-	o.pending, o.recent, o.older = map[entryKey]known{}, map[entryKey]known{}, map[entryKey]known{}
+	o.open, o.rotated = open, now
+	o.fresh, o.leaving = noChanges(), noChanges()
+	o.recent, o.older = map[entryKey]known{}, map[entryKey]known{}
+	o.lost, o.again, o.repairing, o.repaired = time.Time{}, time.Time{}, false, time.Time{}
 }
 
 // offer takes changes of a local table.
@@ -69,15 +97,19 @@ func (o *outbox) offer(table string, entries []lb.PersistenceEntry, now time.Tim
 	if !o.open {
 		return
 	}
-	o.rotate(now)
 	for _, e := range entries {
 		o.offerOne(entryKey{table, e.Service, e.Client}, known{e.Server, now.Add(-e.Idle)}, now)
 	}
-	if len(o.pending) > 0 {
-		select {
-		case o.notify <- struct{}{}:
-		default:
-		}
+	if len(o.fresh.list) > 0 {
+		o.rearm()
+	}
+}
+
+// rearm makes notify deliver.
+func (o *outbox) rearm() {
+	select {
+	case o.notify <- struct{}{}:
+	default:
 	}
 }
 
@@ -87,10 +119,27 @@ func (o *outbox) offerOne(k entryKey, v known, now time.Time) {
 			return
 		}
 	}
-	if len(o.pending) == 0 {
-		o.since = now
+	if _, ok := o.fresh.list[k]; !ok && len(o.fresh.list)+len(o.leaving.list) >= o.limit {
+		o.lose(now)
+		return
 	}
-	o.pending[k], o.recent[k] = v, v
+	if len(o.fresh.list) == 0 {
+		o.fresh.since = now
+	}
+	o.fresh.list[k] = v
+	o.remember(k, v, now)
+}
+
+// lose notes a change that found no room. The peer does not know it, so it is not
+// remembered: the client's next packet offers it again.
+func (o *outbox) lose(now time.Time) {
+	since := &o.lost
+	if o.repairing {
+		since = &o.again // the tables may have been read before it
+	}
+	if since.IsZero() {
+		*since = now
+	}
 }
 
 func (o *outbox) knows(k entryKey) (known, bool) {
@@ -109,19 +158,21 @@ func (o *outbox) mayRefresh(now time.Time) bool {
 	return o.spent <= maxRefreshes
 }
 
-func (o *outbox) rotate(now time.Time) {
-	if now.Sub(o.rotated) >= generation {
+// remember records what the peer knows, or will. What is forgotten early, because
+// there is so much, is sent once more.
+func (o *outbox) remember(k entryKey, v known, now time.Time) {
+	if now.Sub(o.rotated) >= generation || len(o.recent) >= o.limit {
 		o.rotated, o.older, o.recent = now, o.recent, map[entryKey]known{}
 	}
+	o.recent[k] = v
 }
 
 // learn records what the peer sent, or was sent in a snapshot.
 func (o *outbox) learn(table string, entries []lb.PersistenceEntry, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.rotate(now)
 	for _, e := range entries {
-		o.recent[entryKey{table, e.Service, e.Client}] = known{e.Server, now.Add(-e.Idle)}
+		o.remember(entryKey{table, e.Service, e.Client}, known{e.Server, now.Add(-e.Idle)}, now)
 	}
 }
 
@@ -134,21 +185,20 @@ func (o *outbox) forget(table string, sel dataplane.Selector) {
 		return k.table == table && (sel.Service == "" || sel.Service == k.service) &&
 			(sel.Server == "" || sel.Server == v.server) && (!sel.Client.IsValid() || sel.Client == k.client)
 	}
-	for _, m := range []map[entryKey]known{o.pending, o.recent, o.older} {
+	for _, m := range []map[entryKey]known{o.fresh.list, o.leaving.list, o.recent, o.older} {
 		maps.DeleteFunc(m, matches)
-	}
-	if len(o.pending) == 0 {
-		o.since = time.Time{}
 	}
 }
 
-// take removes up to batch pending changes of one table; since is when the oldest
-// of all pending ones was offered.
+// take removes up to batch waiting changes of one table, the oldest first; since is
+// when the oldest of all waiting ones was offered.
 func (o *outbox) take(now time.Time) (table string, out []lb.PersistenceEntry, since time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	since = o.since
-	for k, v := range o.pending {
+	if len(o.leaving.list) == 0 {
+		o.leaving, o.fresh = o.fresh, noChanges()
+	}
+	for k, v := range o.leaving.list {
 		if len(out) > 0 && k.table != table {
 			continue
 		}
@@ -156,20 +206,49 @@ func (o *outbox) take(now time.Time) (table string, out []lb.PersistenceEntry, s
 		out = append(out, lb.PersistenceEntry{
 			Service: k.service, Client: k.client, Server: v.server, Idle: max(0, now.Sub(v.seen)),
 		})
-		delete(o.pending, k)
+		delete(o.leaving.list, k)
 		if len(out) == batch {
 			break
 		}
 	}
-	if len(o.pending) == 0 {
-		o.since = time.Time{}
-	}
-	return table, out, since
+	return table, out, o.leaving.since
 }
 
-// waiting is when the oldest pending change was offered, zero = nothing waits.
+// empty reports whether nothing waits to be taken.
+func (o *outbox) empty() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.fresh.list)+len(o.leaving.list) == 0
+}
+
+// waiting is when the oldest change was offered that has not been taken or was lost,
+// zero = there is none.
 func (o *outbox) waiting() time.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.since
+	oldest := o.lost
+	for _, c := range []changes{o.leaving, o.fresh} {
+		if len(c.list) > 0 && (oldest.IsZero() || c.since.Before(oldest)) {
+			oldest = c.since
+		}
+	}
+	return oldest
+}
+
+// beginRepair reports whether the tables must be sent again. It comes before they
+// are read, endRepair after the peer has confirmed them.
+func (o *outbox) beginRepair(now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.lost.IsZero() || o.repairing || now.Sub(o.repaired) < o.pause {
+		return false
+	}
+	o.repairing, o.repaired = true, now
+	return true
+}
+
+func (o *outbox) endRepair() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lost, o.again, o.repairing = o.again, time.Time{}, false
 }

@@ -111,6 +111,109 @@ func TestOutboxCapsRefreshesNotNewEntries(t *testing.T) {
 	}
 }
 
+// clients are n entries of different clients, the first of them being the given one.
+func clients(first, n int, server string) []lb.PersistenceEntry {
+	list := make([]lb.PersistenceEntry, n)
+	for i := range list {
+		list[i] = one(server, 0)[0]
+		c := first + i
+		list[i].Client = netip.AddrFrom4([4]byte{10, byte(c >> 16), byte(c >> 8), byte(c)})
+	}
+	return list
+}
+
+// A flood of clients that do not exist fills no memory, whichever way it comes.
+func TestOutboxIsBounded(t *testing.T) {
+	if newOutbox().limit != maxEntries {
+		t.Error("not bounded by default")
+	}
+	const limit, flood = 1 << 12, 10 << 12
+	now := time.Unix(1000, 0)
+	o := newOutbox()
+	o.limit = limit
+	o.reset(true, now)
+	bounded := func() {
+		t.Helper()
+		if n := len(o.fresh.list) + len(o.leaving.list); n > limit {
+			t.Fatalf("%d changes wait, the limit is %d", n, limit)
+		}
+		if len(o.recent) > limit || len(o.older) > limit {
+			t.Fatalf("%d and %d entries are remembered, the limit is %d each", len(o.recent), len(o.older), limit)
+		}
+	}
+	for i := 0; i < flood; i += batch {
+		o.offer("l4", clients(i, batch, "HT1"), now)
+		if i%(4*batch) == 0 {
+			o.take(now) // the link carries a quarter
+		}
+		bounded()
+	}
+	for i := 0; i < flood; i += batch {
+		o.learn("l4", clients(i, batch, "HT1"), now)
+		bounded()
+	}
+}
+
+// What found no room is lost, said to be so, and sent again when there is room.
+func TestOutboxOverflowIsRepaired(t *testing.T) {
+	now := time.Unix(1000, 0)
+	at := func(d time.Duration) time.Time { return now.Add(d) }
+	o := newOutbox()
+	o.limit = batch
+	o.reset(true, now)
+	o.offer("l4", clients(0, batch, "HT1"), now)
+	if !o.waiting().Equal(now) || o.beginRepair(now) {
+		t.Fatal("nothing is lost yet")
+	}
+	o.offer("l4", clients(batch, 1, "HT1"), at(time.Second))
+	o.take(at(time.Second))
+	if !o.waiting().Equal(at(time.Second)) {
+		t.Error("what is lost must count as waiting")
+	}
+	if !o.beginRepair(at(2*time.Second)) || o.beginRepair(at(2*time.Second)) {
+		t.Fatal("one repair must begin")
+	}
+	o.offer("l4", clients(0, batch+1, "HT2"), at(3*time.Second))
+	o.endRepair()
+	o.take(at(3 * time.Second))
+	if !o.waiting().Equal(at(3 * time.Second)) {
+		t.Error("a loss during a repair is not covered by it")
+	}
+	if o.beginRepair(at(3 * time.Second)) {
+		t.Error("repairs follow each other too closely")
+	}
+	if !o.beginRepair(at(2*time.Second + repairEvery)) {
+		t.Error("the second loss is not repaired")
+	}
+	o.endRepair()
+	if !o.waiting().IsZero() {
+		t.Error("all is repaired, yet something waits")
+	}
+	// The lost one was not remembered: its next packet offers it.
+	o.offer("l4", clients(batch, 1, "HT1"), at(4*time.Second))
+	if _, got, _ := o.take(at(4 * time.Second)); len(got) != 1 {
+		t.Error("an entry that never left was taken for known")
+	}
+}
+
+// The lag is that of the oldest change, also while new ones come without an end.
+func TestOutboxLagUnderAStream(t *testing.T) {
+	now := time.Unix(1000, 0)
+	o := newOutbox()
+	o.reset(true, now)
+	for i := range 100 {
+		for _, table := range []string{"l4", "l7"} { // a turn takes one table's, the other's waits
+			o.offer(table, clients(i, 1, "HT1"), now)
+			o.offer("l4", clients(1000+i, 1, "HT1"), now)
+			o.take(now)
+		}
+		now = now.Add(time.Second)
+		if lag := now.Sub(o.waiting()); !o.waiting().IsZero() && lag > 2*time.Second {
+			t.Fatalf("a lag of %v after %d s", lag, i)
+		}
+	}
+}
+
 func TestEntriesRoundTripNeverYounger(t *testing.T) {
 	in := []lb.PersistenceEntry{
 		{Service: "traffic", Client: netip.MustParseAddr("192.168.94.7"), Server: "HT1", Idle: 1500 * time.Microsecond},

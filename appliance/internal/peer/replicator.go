@@ -29,6 +29,10 @@ const (
 	handshake   = 3 * time.Second
 	// troubleEvery bounds what failing connections write into the log.
 	troubleEvery = time.Second
+	// maxLag is how far the peer may be behind and still count as in sync.
+	maxLag = time.Second
+	// settle is the time within which every table has reported a change.
+	settle = 60 * time.Millisecond
 )
 
 // Face is what a persistence table must offer to be replicated.
@@ -55,8 +59,9 @@ type ReplicatorConfig struct {
 }
 
 // ReplicationStatus is one reading. InSync: the peer's whole table has been applied
-// on the present connection. Lag is the age of the oldest change that the peer has
-// not acknowledged. Sent and Received count entries since start.
+// on the present connection, and the peer is less than a second behind. Lag is the age
+// of the oldest change that the peer has not acknowledged. Sent and Received count
+// entries since start.
 type ReplicationStatus struct {
 	Connected, InSync bool
 	Lag               time.Duration
@@ -141,19 +146,47 @@ func (r *Replicator) Status() ReplicationStatus {
 	if s == nil {
 		return st
 	}
-	var oldest time.Time
-	oldest, st.InSync = s.oldest()
-	if w := r.out.waiting(); oldest.IsZero() || !w.IsZero() && w.Before(oldest) {
-		oldest = w
-	}
+	oldest, synced := s.oldest()
 	if !oldest.IsZero() {
 		st.Lag = max(0, time.Since(oldest))
 	}
+	st.InSync = synced && st.Lag <= maxLag
 	return st
 }
 
+// Flush waits until the peer has confirmed what had changed here when Flush was called.
+// It costs at least the time in which tables report their changes. An error means that
+// there is no peer, or that ctx ended first.
+func (r *Replicator) Flush(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the tables' changes: %w", ctx.Err())
+	case <-time.After(settle):
+	}
+	watermark := time.Now()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		r.mu.Lock()
+		s := r.current
+		r.mu.Unlock()
+		if s == nil {
+			return errors.New("the peer's replication is not connected")
+		}
+		oldest, _ := s.oldest()
+		if oldest.IsZero() || oldest.After(watermark) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the peer is %v behind: %w", time.Since(oldest).Round(time.Millisecond), ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
 // Changed delivers when Connected or InSync may have changed; a slow reader misses
-// repetitions, never the last one.
+// repetitions, never the last one. What passing time does to InSync is not told.
 func (r *Replicator) Changed() <-chan struct{} { return r.notify }
 
 func (r *Replicator) changed() {

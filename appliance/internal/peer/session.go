@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/internal/dataplane"
+	"github.com/vosbed/vosbed/appliance/lb"
 )
 
 // Times of a session.
@@ -21,6 +22,9 @@ const (
 	keepalive = 3 * time.Second
 	// silence ends a connection: three keepalives.
 	silence = 3 * keepalive
+	// perTurn bounds the frames of entries between two looks at everything else: a
+	// stream of new clients must not hold back acknowledgements, clearings and documents.
+	perTurn = 16
 )
 
 const protocol = 1
@@ -46,6 +50,7 @@ type session struct {
 	mu     sync.Mutex
 	seq    uint64
 	unack  []sent // oldest first
+	repair uint64 // the last frame of a repair, 0 = none is under way
 	ack    uint64 // highest applied, to be told
 	acked  uint64 // highest told
 	synced bool
@@ -93,32 +98,46 @@ func (s *session) write(ctx context.Context) error {
 	if err := s.sendDocuments(true); err != nil {
 		return err
 	}
-	if err := s.snapshot(ctx); err != nil {
+	// Changes made meanwhile wait in the outbox, which has been open since before.
+	if err := s.tables(ctx, s.sendAck); err != nil {
+		return err
+	}
+	if err := s.send(frameEnd, nil); err != nil {
 		return err
 	}
 	return s.stream(ctx)
 }
 
-// snapshot sends every entry of every table. Changes made meanwhile wait in the
-// outbox, which has been open since before the export.
-func (s *session) snapshot(ctx context.Context) error {
+// tables sends every entry of every table and calls between now and then.
+func (s *session) tables(ctx context.Context, between func() error) error {
 	for _, t := range s.r.tables {
+		read := time.Now()
 		all, err := t.Face.Export(ctx)
 		if err != nil {
 			return fmt.Errorf("export table %s for the peer: %w", t.Name, err)
 		}
-		for len(all) > 0 {
+		for frames := 1; len(all) > 0; frames++ {
 			n := min(batch, len(all))
 			part := all[:n]
 			all = all[n:]
-			s.r.out.learn(t.Name, part, time.Now())
-			if err := s.send(frameSnapshot, time.Time{}, func(b []byte) []byte { return appendEntries(b, t.Name, part) }); err != nil {
+			now := time.Now()
+			for i := range part { // an entry ages while it waits for its turn
+				part[i].Idle += now.Sub(read)
+			}
+			s.r.out.learn(t.Name, part, now)
+			if err := s.send(frameSnapshot, func(b []byte) []byte { return appendEntries(b, t.Name, part) }); err != nil {
 				return err
 			}
 			s.r.sent.Add(uint64(n))
+			if frames%perTurn != 0 {
+				continue
+			}
+			if err := between(); err != nil {
+				return err
+			}
 		}
 	}
-	return s.send(frameEnd, time.Time{}, nil)
+	return nil
 }
 
 // stream sends what changes, acknowledgements and keepalives.
@@ -138,9 +157,10 @@ func (s *session) stream(ctx context.Context) error {
 		case <-s.r.news:
 			err = s.sendDocuments(false)
 		case <-alive.C:
-			err = s.send(framePing, time.Time{}, nil)
+			s.r.out.rearm() // a repair may be due
+			err = s.send(framePing, nil)
 		case <-s.r.out.notify:
-			err = s.deltas(ctx)
+			err = s.changes(ctx)
 		}
 		if err != nil {
 			return err
@@ -148,22 +168,63 @@ func (s *session) stream(ctx context.Context) error {
 	}
 }
 
-func (s *session) deltas(ctx context.Context) error {
+// changes sends what has changed, and what was lost once nothing waits.
+func (s *session) changes(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
 	case <-time.After(gather):
 	}
-	for {
-		table, entries, since := s.r.out.take(time.Now())
+	if err := s.deltas(); err != nil {
+		return err
+	}
+	switch {
+	case !s.r.out.empty():
+		s.r.out.rearm()
+	case s.r.out.beginRepair(time.Now()):
+		return s.sendAgain(ctx)
+	}
+	return nil
+}
+
+// deltas sends a turn's share of the changes that wait.
+func (s *session) deltas() error {
+	for range perTurn {
+		table, entries, seq := s.take()
 		if len(entries) == 0 {
-			return s.sendAck()
+			break
 		}
-		if err := s.send(frameDelta, since, func(b []byte) []byte { return appendEntries(b, table, entries) }); err != nil {
+		if err := s.put(newFrame(frameDelta, seq, func(b []byte) []byte { return appendEntries(b, table, entries) })); err != nil {
 			return err
 		}
 		s.r.sent.Add(uint64(len(entries)))
 	}
+	return s.sendAck()
+}
+
+// take numbers the next changes. Whoever asks meanwhile finds them waiting or not
+// acknowledged, never neither.
+func (s *session) take() (table string, entries []lb.PersistenceEntry, seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	table, entries, since := s.r.out.take(time.Now())
+	if len(entries) == 0 {
+		return "", nil, 0
+	}
+	s.seq++
+	s.unack = append(s.unack, sent{s.seq, since})
+	return table, entries, s.seq
+}
+
+// sendAgain repairs what found no room in the outbox.
+func (s *session) sendAgain(ctx context.Context) error {
+	if err := s.tables(ctx, s.deltas); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.repair = s.seq + 1 // the number of the ping that ends it
+	s.mu.Unlock()
+	return s.send(framePing, nil)
 }
 
 func (s *session) sendJSON(kind byte, v any) error {
@@ -171,18 +232,14 @@ func (s *session) sendJSON(kind byte, v any) error {
 	if err != nil {
 		return fmt.Errorf("encode a replication message: %w", err)
 	}
-	return s.send(kind, time.Time{}, func(b []byte) []byte { return append(b, body...) })
+	return s.send(kind, func(b []byte) []byte { return append(b, body...) })
 }
 
-// send writes one numbered frame. since marks frames whose acknowledgement
-// measures the lag; zero = not measured.
-func (s *session) send(kind byte, since time.Time, body func([]byte) []byte) error {
+// send writes one numbered frame.
+func (s *session) send(kind byte, body func([]byte) []byte) error {
 	s.mu.Lock()
 	s.seq++
 	seq := s.seq
-	if !since.IsZero() {
-		s.unack = append(s.unack, sent{seq, since})
-	}
 	s.mu.Unlock()
 	return s.put(newFrame(kind, seq, body))
 }
@@ -328,14 +385,20 @@ func (s *session) acknowledged(seq uint64) {
 		n++
 	}
 	s.unack = s.unack[n:]
+	if s.repair != 0 && s.repair <= seq {
+		s.repair = 0
+		s.r.out.endRepair()
+	}
 }
 
-// oldest is when the oldest change that the peer has not acknowledged was made.
-func (s *session) oldest() (time.Time, bool) {
+// oldest is when the oldest change was made that the peer has not acknowledged, zero
+// = it has all. synced: the peer's tables have arrived here.
+func (s *session) oldest() (since time.Time, synced bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.unack) == 0 {
-		return time.Time{}, s.synced
+	since = s.r.out.waiting()
+	if len(s.unack) > 0 && (since.IsZero() || s.unack[0].since.Before(since)) {
+		since = s.unack[0].since
 	}
-	return s.unack[0].since, s.synced
+	return since, s.synced
 }

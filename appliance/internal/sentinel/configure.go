@@ -1,8 +1,10 @@
 package sentinel
 
 import (
+	"bytes"
 	"errors"
 	"math"
+	"net"
 	"reflect"
 	"slices"
 	"time"
@@ -31,6 +33,7 @@ func (l *loop) readMain() error {
 			l.note("ignored a message", err)
 			continue
 		}
+		l.awake() // a freeze may be as short as the way from the last message to this
 		if err := l.obey(m); err != nil {
 			return err
 		}
@@ -49,6 +52,8 @@ func (l *loop) obey(m message) error {
 		}
 	case m.Synced != nil:
 		l.step(ha.Synced{OK: *m.Synced}, now())
+	case m.Flushed != nil && m.Flushed.ID == l.flush:
+		l.step(ha.Flushed{OK: m.Flushed.OK}, now())
 	case m.Command != nil:
 		l.command(*m.Command)
 	}
@@ -73,7 +78,7 @@ func (l *loop) command(o order) {
 // announce repeats the announcements of an owner whose addresses somebody else
 // claims or has claimed.
 func (l *loop) announce(t time.Duration) {
-	if !l.machine.Owns() || !l.cfg.Cluster.Announce {
+	if !l.machine.Owns() || l.machine.Overslept(t) || !l.cfg.Cluster.Announce {
 		l.refused = "this node does not own the addresses, or announcements are off"
 		return
 	}
@@ -81,12 +86,21 @@ func (l *loop) announce(t time.Duration) {
 }
 
 // configure adopts a configuration. Only what differs is reopened. What fails is
-// noted and leaves the rest working: half a sentinel is better than none.
+// noted and leaves the rest working: half a sentinel is better than none. But one that
+// can neither be heard nor hear is a second owner: without a codec it ends.
 func (l *loop) configure(c Config) error {
 	if l.machine != nil && reflect.DeepEqual(c, l.cfg) {
 		return nil
 	}
 	old := l.cfg
+	voices := l.machine == nil || !slices.Equal(c.Node.Paths, old.Node.Paths) || !bytes.Equal(c.Secret, old.Secret) ||
+		c.Node.Name != old.Node.Name || c.Cluster.Paired != old.Cluster.Paired
+	if voices {
+		if err := l.rekey(c); err != nil {
+			l.note("take part in the pair", err)
+			return err
+		}
+	}
 	l.cfg = c
 	if l.vips == nil {
 		var err error
@@ -97,10 +111,9 @@ func (l *loop) configure(c Config) error {
 	l.try("configure the virtual addresses", l.vips.Configure(c.VIPs))
 	if c.LeaseDir != old.LeaseDir {
 		l.lease = nil
-		l.try("open the lease", l.openedLease())
 	}
-	if l.machine == nil || !slices.Equal(c.Node.Paths, old.Node.Paths) || !reflect.DeepEqual(c.Secret, old.Secret) ||
-		c.Node.Name != old.Node.Name || c.Cluster.Paired != old.Cluster.Paired {
+	l.try("open the lease", l.openedLease())
+	if voices {
 		l.try("open the heartbeat paths", l.reopenPaths())
 	}
 	if !slices.Equal(c.Node.PingNodes, old.Node.PingNodes) {
@@ -113,14 +126,16 @@ func (l *loop) configure(c Config) error {
 
 // begin starts the machine, or tells a running one.
 func (l *loop) begin() {
+	inPlace := l.machine == nil && l.inPlace()
 	t := now()
 	l.progressAt, l.nextReport, l.nextProbe = t, t, t
 	if l.machine != nil {
 		l.do(l.machine.Reconfigure(l.machineConfig(), t), t)
 	} else {
 		l.machine = ha.New(l.machineConfig())
-		l.step(ha.Start{LeaseHeld: l.leaseHeld(t)}, t)
+		l.step(ha.Start{LeaseHeld: inPlace && l.leaseHeld(t)}, t)
 	}
+	l.step(ha.LeaseReady{OK: l.noLease == ""}, now())
 	if l.carrier != nil {
 		l.step(ha.ServiceLink{Up: l.carrier.up.Load()}, now())
 	}
@@ -147,14 +162,42 @@ func (l *loop) machineConfig() ha.Config {
 	return cfg
 }
 
+// inPlace: an address of an earlier life is still there. A node that was killed left
+// all of them, one that handed them over none. One is enough: the list may have
+// changed meanwhile.
+func (l *loop) inPlace() bool {
+	for _, v := range l.cfg.VIPs {
+		link, err := net.InterfaceByName(v.Interface)
+		if err != nil {
+			continue
+		}
+		have, err := link.Addrs()
+		if err != nil {
+			continue
+		}
+		for _, a := range have {
+			if n, ok := a.(*net.IPNet); ok && n.IP.Equal(v.Addr.AsSlice()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // openedLease makes sure that the lease is open if there should be one. The data
-// plane may pin it later than the first configuration, so every report tries again.
+// plane may pin it later than the first configuration, so this is tried again and
+// again. A pair's node without its lease does not serve: its kernel would drop
+// everything.
 func (l *loop) openedLease() error {
+	l.noLease = ""
 	if l.lease != nil || l.cfg.LeaseDir == "" || l.openLease == nil {
 		return nil
 	}
 	lease, err := l.openLease(l.cfg.LeaseDir)
 	if err != nil {
+		if l.cfg.Cluster.Paired && l.cfg.Cluster.Lease {
+			l.noLease, l.missing = err.Error(), true
+		}
 		return err
 	}
 	l.lease = lease
@@ -162,34 +205,6 @@ func (l *loop) openedLease() error {
 		l.renew(ha.Forever)
 	}
 	return nil
-}
-
-func (l *loop) reopenPaths() error {
-	var errs []error
-	for _, p := range l.paths {
-		if p != nil {
-			errs = append(errs, p.Close())
-		}
-	}
-	l.paths, l.codec = nil, nil
-	paths := l.cfg.Node.Paths
-	l.greeted, l.reject = make([]time.Duration, len(paths)), make([]uint64, len(paths))
-	if !l.cfg.Cluster.Paired {
-		return errors.Join(errs...)
-	}
-	codec, err := peer.NewCodec(l.cfg.Secret, l.cfg.Node.Name, len(paths))
-	if err != nil {
-		return errors.Join(append(errs, err)...)
-	}
-	l.codec = codec
-	l.paths = make([]*peer.Path, len(paths)) // nil = could not be opened
-	for i, p := range paths {
-		l.paths[i], err = peer.OpenPath(p)
-		errs = append(errs, err)
-	}
-	l.nextOpen = now() + reopenEvery
-	l.missing = errors.Join(errs...) != nil
-	return errors.Join(errs...)
 }
 
 // reopen tries again what could not be opened: at a quick restart the sockets of the
@@ -212,6 +227,8 @@ func (l *loop) reopen(t time.Duration) {
 	if l.prober == nil && len(l.cfg.Node.PingNodes) > 0 {
 		l.missing = l.reopenProber() != nil || l.missing
 	}
+	_ = l.openedLease()
+	l.step(ha.LeaseReady{OK: l.noLease == ""}, now())
 	blind := l.carrier == nil
 	l.missing = l.rewatch() != nil || l.missing
 	if blind && l.carrier != nil {
@@ -257,46 +274,4 @@ func (l *loop) rewatch() error {
 	l.carrier = c
 	l.missing = l.missing || openErr != nil
 	return errors.Join(err, openErr)
-}
-
-// report sends the state to the main daemon.
-func (l *loop) report(t time.Duration) {
-	l.nextReport = t + reportEvery
-	_ = l.openedLease() // the first failure was noted
-	s := l.machine.Status(t)
-	if s.Role != l.role || l.since.IsZero() {
-		l.role, l.since = s.Role, time.Now()
-	}
-	s.Since = l.since
-	s.RealTime = l.realTime == nil
-	if l.realTime != nil {
-		s.RealTimeNo = l.realTime.Error()
-	}
-	for i := range min(len(s.Paths), len(l.reject)) {
-		s.Paths[i].Rejected = l.reject[i]
-	}
-	l.tell(message{State: &s})
-}
-
-func (l *loop) try(what string, err error) {
-	if err != nil {
-		l.note(what, err)
-	}
-}
-
-func (l *loop) note(text string, err error) {
-	n := &note{Text: text}
-	if err != nil {
-		n.Err = err.Error()
-	}
-	l.tell(message{Note: n})
-}
-
-// tell never waits: a main daemon that does not read loses words, not addresses.
-func (l *loop) tell(m message) {
-	b, err := encode(m)
-	if err != nil {
-		return
-	}
-	_ = unix.Sendto(l.conn, b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
 }

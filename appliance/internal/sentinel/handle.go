@@ -22,6 +22,9 @@ const (
 	maxRestart   = 2 * time.Second
 	// patience is how long an order may take.
 	patience = 2 * time.Second
+	// flushTime is how long the peer has to confirm what it did not know yet, before a
+	// planned switchover is given up: the sentinel waits a little longer.
+	flushTime = 160 * time.Millisecond
 	// moment is how long a sign of life may wait: the next one is as good.
 	moment = 2 * time.Millisecond
 )
@@ -34,6 +37,9 @@ type Options struct {
 	// Start starts the command; nil means (*exec.Cmd).Start. A child starts in the
 	// network namespace of the thread that runs this.
 	Start func(*exec.Cmd) error
+	// Flush brings the peer's persistence table up to date before the addresses are
+	// handed over; an error, or the end of ctx, calls that off. Nil = there is nothing.
+	Flush func(ctx context.Context) error
 	// Logger gets the sentinel's decisions.
 	Logger *slog.Logger
 }
@@ -51,6 +57,7 @@ type Handle struct {
 	synced   bool
 	progress uint64
 	state    lb.PairStatus
+	failure  string // the latest of the running process
 	orders   map[uint64]chan string
 	lastID   uint64
 }
@@ -62,6 +69,9 @@ func New(opts Options) *Handle {
 	}
 	if opts.Start == nil {
 		opts.Start = (*exec.Cmd).Start
+	}
+	if opts.Flush == nil {
+		opts.Flush = func(context.Context) error { return nil }
 	}
 	return &Handle{opts: opts, states: make(chan lb.PairStatus, 1), orders: map[uint64]chan string{}}
 }
@@ -84,6 +94,7 @@ func (h *Handle) Run(ctx context.Context) error {
 		began := time.Now()
 		if died := h.once(ctx); ctx.Err() == nil {
 			h.opts.Logger.ErrorContext(ctx, "sentinel ended, starting it again", "err", died)
+			h.ended(died)
 		}
 		if time.Since(began) > time.Minute {
 			delay = firstRestart
@@ -150,7 +161,7 @@ func socketPair() (*net.UnixConn, *os.File, error) {
 func (h *Handle) attach(conn *net.UnixConn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.conn = conn
+	h.conn, h.failure = conn, ""
 	if h.cfg == nil {
 		return
 	}
@@ -199,7 +210,26 @@ func (h *Handle) read(conn *net.UnixConn) {
 			h.opts.Logger.Error("ignored a message of the sentinel", "err", err)
 			continue
 		}
+		if m.Flush != 0 {
+			go h.flush(conn, m.Flush)
+			continue
+		}
 		h.take(m)
+	}
+}
+
+// flush answers a request of the process at the other end of conn.
+func (h *Handle) flush(conn *net.UnixConn, id uint64) {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	defer cancel()
+	err := h.opts.Flush(ctx)
+	if err != nil {
+		h.opts.Logger.WarnContext(ctx, "the peer was not brought up to date for a switchover", "err", err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.conn == conn {
+		h.send(message{Flushed: &flushed{ID: id, OK: err == nil}})
 	}
 }
 
@@ -209,11 +239,36 @@ func (h *Handle) take(m message) {
 		h.publish(*m.State)
 	case m.Reply != nil:
 		h.answer(*m.Reply)
-	case m.Note != nil && m.Note.Err != "":
-		h.opts.Logger.Error("sentinel failure", "doing", m.Note.Text, "err", m.Note.Err)
 	case m.Note != nil:
-		h.opts.Logger.Info("pair decision", "reason", m.Note.Text)
+		h.heed(*m.Note)
 	}
+}
+
+func (h *Handle) heed(n note) {
+	switch {
+	case n.Err != "":
+		h.opts.Logger.Error("sentinel failure", "doing", n.Text, "err", n.Err)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.failure = n.Text + ": " + n.Err
+	case n.Warn:
+		h.opts.Logger.Warn("pair problem", "problem", n.Text)
+	default:
+		h.opts.Logger.Info("pair decision", "reason", n.Text)
+	}
+}
+
+// ended publishes that nobody renews the lease, until the next process reports.
+func (h *Handle) ended(died error) {
+	h.mu.Lock()
+	s, failure := h.state, h.failure
+	h.mu.Unlock()
+	if failure == "" {
+		failure = fmt.Sprint(died)
+	}
+	s.LeaseHeld = false
+	s.Problems = []string{"the sentinel, which holds the virtual addresses, has ended and is started again (" + failure + ")"}
+	h.publish(s)
 }
 
 // publish keeps only the latest state for a reader that is behind.

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,13 +30,14 @@ import (
 
 // TestMain is the sentinel process too: the tests re-execute their own binary.
 func TestMain(m *testing.M) {
+	code := 0
 	if os.Getenv("VOSBED_TEST_SENTINEL") == "" {
-		os.Exit(m.Run()) //nolint:forbidigo // this is the test binary's main
+		code = m.Run()
+	} else if err := sentinel.Main(context.Background(), os.NewFile(sentinel.SocketFd, "socket"), openFileLease); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
 	}
-	conn := os.NewFile(sentinel.SocketFd, "socket")
-	if err := sentinel.Main(context.Background(), conn, openFileLease); err != nil {
-		panic(err)
-	}
+	os.Exit(code) //nolint:forbidigo // this is the test binary's main
 }
 
 // fileLease is a lease in a mapped file, which the test reads as the kernel would.
@@ -80,6 +82,8 @@ type node struct {
 	lease  *fileLease
 	dir    string
 	secret byte
+	change func(*sentinel.Config) // nil = none
+	flush  func(context.Context) error
 	handle *sentinel.Handle
 	pid    atomic.Int64
 	quiet  atomic.Bool // the main daemon makes no progress
@@ -99,6 +103,13 @@ func vips() []plan.VIP {
 func defaultTimers() lb.HATimers {
 	ms := time.Millisecond
 	return lb.HATimers{Heartbeat: 100 * ms, Dead: 300 * ms, Lease: 250 * ms, Init: 600 * ms, HoldDown: 5 * time.Second}
+}
+
+// longLease outlives every stall of a busy machine.
+func longLease() lb.HATimers {
+	t := defaultTimers()
+	t.Dead, t.Lease = 9*time.Second, 8*time.Second
+	return t
 }
 
 func newLab(t *testing.T, timers lb.HATimers) *lab {
@@ -214,7 +225,7 @@ func (n *node) config() sentinel.Config {
 			Local: netip.MustParseAddrPort(fmt.Sprintf(format, me)), Peer: netip.MustParseAddrPort(fmt.Sprintf(format, other)),
 		}
 	}
-	return sentinel.Config{
+	c := sentinel.Config{
 		Node: lb.Node{
 			Name: "lb-" + n.seat.String(), Seat: n.seat,
 			Paths: []lb.HeartbeatPath{
@@ -226,6 +237,10 @@ func (n *node) config() sentinel.Config {
 		Cluster: lb.Cluster{Paired: true, Timers: n.lab.timers, Announce: true, Lease: true},
 		Secret:  bytes.Repeat([]byte{n.secret}, 32), VIPs: vips(), LeaseDir: n.dir,
 	}
+	if n.change != nil {
+		n.change(&c)
+	}
+	return c
 }
 
 // start runs the node: its sentinel, and a main daemon that only makes progress.
@@ -233,6 +248,7 @@ func (n *node) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop, n.done = stop, make(chan struct{})
 	n.handle = sentinel.New(sentinel.Options{
+		Flush:  n.flush,
 		Logger: slog.New(slog.NewTextHandler(n.lab.t.Output(), nil)).With("node", n.seat.String()),
 		Command: func() (*exec.Cmd, error) {
 			cmd := exec.CommandContext(context.Background(), os.Args[0]) // it ends with its socket
@@ -283,6 +299,14 @@ func (n *node) kill() {
 	n.stop = nil
 }
 
+// restart kills the sentinel alone: its main daemon starts another.
+func (n *node) restart() {
+	n.lab.t.Helper()
+	pid := n.pid.Load()
+	n.signal(unix.SIGKILL)
+	n.lab.until("another sentinel", func() bool { return n.pid.Load() != pid })
+}
+
 func (n *node) signal(sig unix.Signal) { _ = unix.Kill(int(n.pid.Load()), sig) }
 
 func (n *node) owns() bool {
@@ -302,19 +326,45 @@ func (n *node) owns() bool {
 	return slices.Contains(have, vipText) && slices.Contains(have, "fd00:94::110")
 }
 
+// patient is how long until waits: a test process may be stalled for a second at any
+// time. What must be quick says so by its reasons, not by the clock.
+const patient = 10 * time.Second
+
 // until waits for a condition and returns how long it took.
-func (l *lab) until(what string, limit time.Duration, ok func() bool) time.Duration {
+func (l *lab) until(what string, ok func() bool) time.Duration {
 	l.t.Helper()
 	began := time.Now()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
-		if time.Since(began) > limit {
-			l.t.Fatalf("%s: not within %v (a: %+v b: %+v)", what, limit, l.nodes[0].handle.State(), l.nodes[1].handle.State())
+		if time.Since(began) > patient {
+			l.t.Fatalf("%s: not within %v (%s)", what, patient, l.states())
 		}
 		<-tick.C
 	}
 	return time.Since(began)
+}
+
+// throughout fails when a condition does not hold all the time.
+func (l *lab) throughout(what string, d time.Duration, ok func() bool) {
+	l.t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); time.Since(began) < d; <-tick.C {
+		if !ok() {
+			l.t.Fatalf("%s: not after %v (%s)", what, time.Since(began), l.states())
+		}
+	}
+}
+
+func (l *lab) states() string {
+	var out []string
+	for _, n := range l.nodes {
+		if n.handle != nil {
+			out = append(out, fmt.Sprintf("%v: %+v", n.seat, n.handle.State()))
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 func (n *node) is(r lb.Role) func() bool {
@@ -347,11 +397,27 @@ func (l *lab) claims() []claim {
 	}
 }
 
+// claimedBy reports whether one of the claims that wait in the ear is n's.
+func (l *lab) claimedBy(n *node) bool {
+	return slices.ContainsFunc(l.claims(), func(c claim) bool { return c.mac == n.mac.String() })
+}
+
 // claimed waits for a claim by n and returns how long it took.
-func (l *lab) claimed(n *node, limit time.Duration) time.Duration {
+func (l *lab) claimed(n *node) time.Duration {
 	l.t.Helper()
-	return l.until("claim by "+n.seat.String(), limit, func() bool {
-		return slices.ContainsFunc(l.claims(), func(c claim) bool { return c.mac == n.mac.String() })
+	return l.until("claim by "+n.seat.String(), func() bool { return l.claimedBy(n) })
+}
+
+// hush waits out the announcements under way: nothing is due for a minute after them.
+func (l *lab) hush() {
+	l.t.Helper()
+	const gap = 700 * time.Millisecond // the greatest of a burst is 300 ms
+	last := time.Now()
+	l.until("an end of the announcements", func() bool {
+		if len(l.claims()) > 0 {
+			last = time.Now()
+		}
+		return time.Since(last) > gap
 	})
 }
 
@@ -360,22 +426,24 @@ func (l *lab) pair() (a, b *node) {
 	l.t.Helper()
 	a, b = l.nodes[0], l.nodes[1]
 	a.start()
-	l.until("the primary is active", 5*time.Second, a.is(lb.Active))
+	l.until("the primary is active", a.is(lb.Active))
 	b.start()
-	l.until("the secondary sees it", 5*time.Second, func() bool {
+	l.until("the secondary sees it", func() bool {
 		s := b.handle.State()
 		return s.PeerAlive && s.PeerRole == lb.Active && len(s.Pings) == 1 && s.Pings[0].Up && s.Paths[0].Up && s.Paths[1].Up
 	})
-	l.until("the addresses are there", time.Second, a.owns)
-	if b.owns() || b.lease.held() || !a.lease.held() {
+	l.until("the addresses are there", func() bool { return a.owns() && a.lease.held() })
+	if b.owns() || b.lease.held() {
 		l.t.Fatal("a serves, b does not: violated")
 	}
-	l.claimed(a, time.Second)
+	l.claimed(a)
 	return a, b
 }
 
-// bound is the longest takeover: Dead after the last heartbeat, and generous room
-// for a busy machine.
-func (l *lab) bound() time.Duration {
-	return l.timers.Dead + 2*l.timers.Heartbeat + 2*time.Second
+// why is the reason of a node's role.
+func (n *node) why() string { return n.handle.State().Reason }
+
+// says reports whether the node's state names a problem with these words.
+func (n *node) says(words string) bool {
+	return slices.ContainsFunc(n.handle.State().Problems, func(p string) bool { return strings.Contains(p, words) })
 }

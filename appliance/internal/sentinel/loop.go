@@ -41,13 +41,17 @@ type loop struct {
 	cfg     Config
 	machine *ha.Machine // nil before the first configure
 	codec   *peer.Codec
-	paths   []*peer.Path
-	greeted []time.Duration // when a greeting last left, per path
-	reject  []uint64
-	vips    *vip.Actuator
-	prober  *prober
-	carrier *carrier
-	lease   Leaser
+	// former is the codec of the secret before this one, nil = none: see rekey.
+	former       *peer.Codec
+	formerSecret []byte
+	paths        []*peer.Path
+	greeted      []time.Duration // when a greeting last left, per path
+	reject       []rejects
+	vips         *vip.Actuator
+	prober       *prober
+	carrier      *carrier
+	lease        Leaser
+	noLease      string // why the lease is not open, "" = it is, or is not wanted
 
 	since      time.Time // of the role
 	role       lb.Role
@@ -57,6 +61,7 @@ type loop struct {
 	nextProbe  time.Duration
 	nextReport time.Duration
 	refused    string
+	flush      uint64 // the latest request to bring the peer up to date
 
 	asleep   time.Duration // how long the machine has been suspended in all, at most
 	nextOpen time.Duration // when to try again what could not be opened
@@ -158,14 +163,12 @@ func (l *loop) next() time.Duration {
 // turn handles all that has happened: sockets first, so that time is judged with
 // everything known.
 func (l *loop) turn() error {
+	l.awake()
 	if err := l.readMain(); err != nil {
 		return err
 	}
 	if l.machine == nil {
 		return nil
-	}
-	if l.slept() {
-		l.step(ha.Slept{}, now())
 	}
 	for i, p := range l.paths {
 		if p != nil {
@@ -181,57 +184,34 @@ func (l *loop) turn() error {
 	}
 	l.probe(t)
 	l.reopen(t)
-	l.try("announce", l.vips.Fire(t))
+	l.fire(t)
 	if t >= l.nextReport {
 		l.report(t)
 	}
 	return nil
 }
 
-func (l *loop) readPath(i int) {
-	for range perTurn {
-		n, foreign, err := l.paths[i].Recv(l.buf)
-		switch {
-		case errors.Is(err, peer.ErrEmpty):
-			return
-		case err != nil:
-			continue // an ICMP error of an earlier send; the next call is empty
-		case foreign:
-			l.reject[i]++
-			continue
-		}
-		l.open(i, l.buf[:n])
+// awake lets the machine notice first of all that this process was frozen, or the
+// whole node suspended: what waits in the sockets, and what the machine last said, is
+// from before. Apart from that time is judged after the sockets.
+func (l *loop) awake() {
+	if l.machine == nil {
+		return
+	}
+	switch t := now(); {
+	case l.slept():
+		l.step(ha.Slept{}, t)
+	case l.machine.Overslept(t):
+		l.step(ha.Tick{}, t)
 	}
 }
 
-func (l *loop) open(i int, packet []byte) {
-	o, err := l.codec.Open(packet, i)
-	switch {
-	case errors.Is(err, peer.ErrStale):
-		l.greet(i, packet)
-		return
-	case err != nil:
-		l.reject[i]++
-		return
+// fire sends the announcements that are due, but for a node that may have been frozen
+// since it decided them.
+func (l *loop) fire(t time.Duration) {
+	if !l.machine.Overslept(now()) {
+		l.try("announce", l.vips.Fire(t))
 	}
-	t := now()
-	l.step(ha.Heartbeat{Path: i, Peer: o.State, Old: o.Old}, t)
-	if o.First {
-		l.greeted[i] = 0
-		l.greet(i, packet)
-	}
-}
-
-// greet answers a peer that does not know this process yet, at once but not more
-// often than a quarter of the heartbeat period: recorded packets cannot be told
-// from a new peer's first ones.
-func (l *loop) greet(i int, packet []byte) {
-	t := now()
-	if l.stalled || t-l.greeted[i] < l.cfg.Cluster.Timers.Heartbeat/4 {
-		return
-	}
-	l.greeted[i] = t
-	_ = l.paths[i].Send(l.codec.Greet(l.beat[:], l.machine.State(t), packet))
 }
 
 func (l *loop) readPings() {
@@ -270,6 +250,9 @@ func (l *loop) readCarrier() {
 // reassert puts the addresses back after the link was away: the kernel drops IPv6
 // addresses with it, and neighbours may have forgotten.
 func (l *loop) reassert(t time.Duration) {
+	if l.machine.Overslept(now()) {
+		return
+	}
 	l.try("take the virtual addresses again", l.vips.Take())
 	if l.cfg.Cluster.Announce {
 		l.try("announce the virtual addresses", l.vips.Announce(t))
@@ -339,20 +322,11 @@ func (l *loop) act(a ha.Action, t time.Duration) {
 		l.note(a.Reason, nil)
 	case ha.Refuse:
 		l.refused = a.Reason
+	case ha.Flush:
+		l.flush++
+		l.tell(message{Flush: l.flush})
 	case ha.StateChanged:
 		l.report(t)
-	}
-}
-
-func (l *loop) send(s ha.State) {
-	if l.codec == nil {
-		return
-	}
-	b := l.codec.Seal(l.beat[:], s)
-	for _, p := range l.paths {
-		if p != nil {
-			_ = p.Send(b) // a path that cannot send is a silent path: the peer judges
-		}
 	}
 }
 

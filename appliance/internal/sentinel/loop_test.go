@@ -81,11 +81,12 @@ func TestFloodEndsWithTheTurn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l := &loop{paths: []*peer.Path{path}, codec: codec, reject: make([]uint64, 1), buf: make([]byte, 1024)}
+	l := &loop{conn: -1, paths: []*peer.Path{path}, codec: codec, reject: make([]rejects, 1), buf: make([]byte, 1024)}
+	l.cfg.Node.Paths = []lb.HeartbeatPath{{Name: "svc"}}
 	for _, want := range []uint64{perTurn, perTurn + 10} {
 		l.readPath(0)
-		if l.reject[0] != want {
-			t.Errorf("%d rejected after a turn, want %d", l.reject[0], want)
+		if got := l.reject[0].count; got != want {
+			t.Errorf("%d rejected after a turn, want %d", got, want)
 		}
 	}
 }
@@ -113,6 +114,7 @@ func TestPathOpensLater(t *testing.T) {
 		Name: "svc", Local: netip.MustParseAddrPort(earlier.LocalAddr().String()), Peer: freeUDP(t),
 	}}}
 	l.cfg.Cluster.Paired = true
+	l.machine = ha.New(l.machineConfig())
 	if err := l.reopenPaths(); err == nil || !l.missing {
 		t.Fatalf("the port is taken: %v", err)
 	}

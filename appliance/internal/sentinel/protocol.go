@@ -51,6 +51,8 @@ type message struct {
 	Command   *order         `json:"command,omitempty"`
 	State     *lb.PairStatus `json:"state,omitempty"`
 	Reply     *reply         `json:"reply,omitempty"`
+	Flush     uint64         `json:"flush,omitempty"`
+	Flushed   *flushed       `json:"flushed,omitempty"`
 	Note      *note          `json:"note,omitempty"`
 }
 
@@ -65,9 +67,17 @@ type reply struct {
 	Refused string
 }
 
-// note is a decision or a failure, for the main daemon's log.
+// flushed answers Flush, the number of a request to bring the peer up to date.
+type flushed struct {
+	ID uint64
+	OK bool
+}
+
+// note is a decision, something wrong with the pair (Warn), or a failure of the
+// sentinel (Err), for the main daemon's log.
 type note struct {
 	Text string
+	Warn bool
 	Err  string
 }
 
