@@ -106,6 +106,7 @@ func problems(f Facts) []string {
 		out = append(out, f.Failed[name].Error())
 	}
 	out = append(out, f.Notes...)
+	out = append(out, f.Pair.Problems...)
 	for _, c := range conflicts(f) {
 		out = append(out, conflictText(c))
 	}

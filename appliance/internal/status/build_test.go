@@ -65,3 +65,12 @@ func TestFailedActuatorComesFirst(t *testing.T) {
 		t.Errorf("problems %q", got)
 	}
 }
+
+func TestProblemsOfThePairAreTold(t *testing.T) {
+	f := facts()
+	f.Notes, f.Pair.Problems = []string{"the file has mistakes"}, []string{"the pairing secrets differ"}
+	got := strings.Join(Build(f).Problems, "|")
+	if want := "the file has mistakes|the pairing secrets differ"; got != want {
+		t.Errorf("problems %q, want %q", got, want)
+	}
+}
