@@ -24,6 +24,10 @@
 // present connection. Ages travel, never clocks, and they are rounded up, so an
 // entry never grows younger by travelling. What came from the peer is not sent back.
 //
+// Whoever can send packets can make entries, so what waits and what is remembered is
+// bounded. Changes that find no room are sent by a repair, all tables once more, when
+// those that had room have left; until the peer has confirmed it, it counts as behind.
+//
 // Small things that both nodes hold whole, such as the operator's overrides, travel
 // as documents: all of them before the entries, and again when they change. Their
 // content must merge; see [Document].
