@@ -19,4 +19,14 @@
 //     traffic is forwarded by the kernel meanwhile, a busy daemon may well be late by
 //     100 ms, and a false failover costs every proxied session.
 //   - The sentinel dies: the main daemon starts another, which resumes within the lease.
+//
+// # What it refuses to do
+//
+//   - Own addresses without being heard: a configuration without a heartbeat codec ends
+//     the process.
+//   - Own addresses that the kernel would not serve: in a pair whose lease cannot be
+//     opened it yields, and goes on trying.
+//   - Obey what was said before a freeze: it looks at the clock before each order.
+//   - Lose the peer over a new pairing secret: the former one is used too until the peer
+//     is heard by the new one.
 package sentinel
