@@ -24,7 +24,7 @@ type PlanDocument struct {
 
 // PlanJSON tells programs what PlanText tells people.
 func PlanJSON(cfg lb.Config) PlanDocument {
-	p := healthyPlan(cfg)
+	p := healthyPlan(cfg, chosenHere)
 	out := PlanDocument{
 		Node: cfg.Node.Name, Seat: cfg.Node.Seat.String(), Leased: p.L4.Leased,
 		Addresses: []plannedAddress{}, Listeners: []plannedListener{},
@@ -58,17 +58,6 @@ func interfaceJSON(iface string) string {
 		return ""
 	}
 	return iface
-}
-
-func healthyPlan(cfg lb.Config) plan.Plan {
-	health := map[lb.RealID]bool{}
-	for _, svc := range cfg.Services {
-		for _, r := range svc.Reals {
-			health[lb.RealID{Service: svc.Name, Real: r.Name}] = true
-		}
-	}
-	links := []plan.Link{{Name: chosenHere, Default: true}}
-	return plan.Compute(plan.Inputs{Config: cfg, Health: health, Links: links})
 }
 
 type plannedAddress struct {

@@ -55,7 +55,7 @@ func TestPlanJSON(t *testing.T) {
 	}
 	got = append(got, '\n')
 	if *update {
-		if err := os.WriteFile(golden, got, 0o600); err != nil {
+		if err = os.WriteFile(golden, got, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return

@@ -15,15 +15,7 @@ import (
 // reads nothing of the machine, so interfaces that are not named in the
 // configuration stay open.
 func PlanText(cfg lb.Config) string {
-	health := map[lb.RealID]bool{}
-	for _, svc := range cfg.Services {
-		for _, r := range svc.Reals {
-			health[lb.RealID{Service: svc.Name, Real: r.Name}] = true
-		}
-	}
-	// The choice by subnet is the node's: here one link stands for whichever it is.
-	links := []plan.Link{{Name: "the interface whose subnet holds it", Default: true}}
-	p := plan.Compute(plan.Inputs{Config: cfg, Health: health, Links: links})
+	p := healthyPlan(cfg, "the interface whose subnet holds it")
 	var b strings.Builder
 	fmt.Fprintf(&b, "Plan of %s (%s), with every real server healthy\n", cfg.Node.Name, cfg.Node.Seat)
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -37,6 +29,19 @@ func PlanText(cfg lb.Config) string {
 	planProbes(w, p.Probes)
 	_ = w.Flush() // a strings.Builder does not fail
 	return b.String()
+}
+
+// healthyPlan is the plan with every real server healthy. The choice of an interface by
+// subnet is the node's: here one link of that name stands for whichever it is.
+func healthyPlan(cfg lb.Config, chosen string) plan.Plan {
+	health := map[lb.RealID]bool{}
+	for _, svc := range cfg.Services {
+		for _, r := range svc.Reals {
+			health[lb.RealID{Service: svc.Name, Real: r.Name}] = true
+		}
+	}
+	links := []plan.Link{{Name: chosen, Default: true}}
+	return plan.Compute(plan.Inputs{Config: cfg, Health: health, Links: links})
 }
 
 func planVIPs(w *tabwriter.Writer, p plan.Plan) {

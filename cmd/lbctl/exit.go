@@ -104,7 +104,7 @@ func (a *app) failure(cmd *cobra.Command, err error) failure {
 			f.Title = "Usage"
 		}
 	}
-	if partly, ok := errors.AsType[*partlyDone](err); ok {
+	if partly, ok := errors.AsType[*partlyDoneError](err); ok {
 		f.Done = partly.done
 	}
 	return f

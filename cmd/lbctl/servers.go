@@ -93,7 +93,7 @@ func (a *app) setServers(cmd *cobra.Command, c *api.Client, names []string, want
 	for _, name := range names {
 		service, server, _ := strings.Cut(name, "/")
 		if err := c.SetServer(cmd.Context(), service, server, want); err != nil {
-			return &partlyDone{err, did}
+			return &partlyDoneError{err, did}
 		}
 		did = append(did, name+" "+done)
 		if !a.json {
@@ -106,14 +106,14 @@ func (a *app) setServers(cmd *cobra.Command, c *api.Client, names []string, want
 	return encode(a.out, changed{strings.Join(did, "; "), want.State, want.Deadline, names})
 }
 
-// partlyDone is an error that came after some of the work had been done.
-type partlyDone struct {
+// partlyDoneError is an error that came after some of the work had been done.
+type partlyDoneError struct {
 	error
 	done []string
 }
 
 // Unwrap returns what went wrong.
-func (e *partlyDone) Unwrap() error { return e.error }
+func (e *partlyDoneError) Unwrap() error { return e.error }
 
 // checkServers reports every name that is not one of the node's servers.
 func checkServers(cmd *cobra.Command, c *api.Client, names []string) error {

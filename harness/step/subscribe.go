@@ -92,7 +92,7 @@ func (s *stream) keep(ctx context.Context) error {
 			pause = renewEvery
 		}
 		if sleep(ctx, pause) != nil {
-			return nil
+			return nil //nolint:nilerr // the player has ended: so does this
 		}
 	}
 }

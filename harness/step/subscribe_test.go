@@ -75,7 +75,7 @@ func TestSubscription(t *testing.T) {
 				if err != nil || string(buf[:size]) != subscription || from.Port() != s.port {
 					t.Fatalf("%q from %s, error %v, want the request from port %d", buf[:size], from, err, s.port)
 				}
-				if _, err := server.WriteToUDPAddrPort([]byte("stream"), from); err != nil {
+				if _, err = server.WriteToUDPAddrPort([]byte("stream"), from); err != nil {
 					t.Fatal(err)
 				}
 				if size, _, err = player.ReadFromUDPAddrPort(buf); err != nil || string(buf[:size]) != "stream" {

@@ -58,3 +58,13 @@ func NewNS(tb testing.TB) *netns.NS {
 	tb.Cleanup(func() { _ = ns.Close() })
 	return ns
 }
+
+// OpenFDs counts this process's descriptors; the one that counts is among them.
+func OpenFDs(tb testing.TB) int {
+	tb.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return len(fds)
+}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"runtime"
 	"sync"
 	"testing"
@@ -13,13 +12,14 @@ import (
 
 	"github.com/vosbed/vosbed/appliance/internal/plan"
 	"github.com/vosbed/vosbed/appliance/lb"
+	"github.com/vosbed/vosbed/internal/testenv"
 )
 
 // TestHungServersPileNothingUp checks servers that accept and hang, in every stage of a
 // check, again and again: no check outlives its timeout, whatever it waits for.
 func TestHungServersPileNothingUp(t *testing.T) {
 	const each = 10 // watches of every kind of server
-	goroutines, fds := runtime.NumGoroutine(), openFDs(t)
+	goroutines, fds := runtime.NumGoroutine(), testenv.OpenFDs(t)
 	t.Run("checks", func(t *testing.T) {
 		var probes []plan.Probe
 		for _, s := range []struct {
@@ -47,7 +47,7 @@ func TestHungServersPileNothingUp(t *testing.T) {
 		set(t, e, probes...)
 		var routines, open int // at most, at any time
 		eventually(t, "every server was checked many times", func() bool {
-			routines, open = max(routines, runtime.NumGoroutine()-goroutines), max(open, openFDs(t)-fds)
+			routines, open = max(routines, runtime.NumGoroutine()-goroutines), max(open, testenv.OpenFDs(t)-fds)
 			return fewest(e.Snapshot()) == historyLen
 		})
 		// The servers' ends of the connections are in this process too, and may be closed
@@ -66,7 +66,7 @@ func TestHungServersPileNothingUp(t *testing.T) {
 		}
 	})
 	eventually(t, "goroutines as before", func() bool { return runtime.NumGoroutine() <= goroutines })
-	eventually(t, "descriptors as before", func() bool { return openFDs(t) <= fds })
+	eventually(t, "descriptors as before", func() bool { return testenv.OpenFDs(t) <= fds })
 }
 
 // trickleServer says a text to everybody who connects and then one byte now and then,
@@ -115,15 +115,6 @@ func fewest(all map[lb.RealID]lb.Health) int {
 		n = min(n, len(h.History))
 	}
 	return n
-}
-
-func openFDs(t *testing.T) int {
-	t.Helper()
-	fds, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(fds)
 }
 
 // eventually waits for a condition.

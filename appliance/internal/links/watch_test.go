@@ -49,7 +49,7 @@ func (p picture) eth0() plan.Link {
 // nothing is looked at untold.
 func TestWatchTellsOfEveryChange(t *testing.T) {
 	ns := testenv.NewNS(t)
-	goroutines, fds := runtime.NumGoroutine(), openFDs(t)
+	goroutines, fds := runtime.NumGoroutine(), testenv.OpenFDs(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	calls, done := make(chan picture, 100), make(chan error, 1)
 	go func() {
@@ -101,16 +101,7 @@ func TestWatchTellsOfEveryChange(t *testing.T) {
 
 	stop()
 	eventually(t, "goroutines as before", func() bool { return runtime.NumGoroutine() <= goroutines })
-	eventually(t, "descriptors as before", func() bool { return openFDs(t) <= fds })
-}
-
-func openFDs(t *testing.T) int {
-	t.Helper()
-	fds, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(fds)
+	eventually(t, "descriptors as before", func() bool { return testenv.OpenFDs(t) <= fds })
 }
 
 // eventually waits for a condition.

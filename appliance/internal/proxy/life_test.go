@@ -18,6 +18,7 @@ import (
 
 	"github.com/vosbed/vosbed/appliance/internal/plan"
 	"github.com/vosbed/vosbed/appliance/lb"
+	"github.com/vosbed/vosbed/internal/testenv"
 )
 
 // mute serves connections that it never says anything on, until the test ends.
@@ -275,7 +276,7 @@ func (r *rig) empty() bool {
 // remains of it.
 func TestNothingIsLeft(t *testing.T) {
 	goroutines := runtime.NumGoroutine()
-	fds := openFDs(t)
+	fds := testenv.OpenFDs(t)
 	t.Run("sessions", func(t *testing.T) {
 		greetAll(t, 1, 8080)
 		serve(t, "127.0.1.1:8082", func(c *net.TCPConn) { _ = c.SetLinger(0) }) // resets
@@ -283,7 +284,7 @@ func TestNothingIsLeft(t *testing.T) {
 		f := vip(lb.Ports(8080, 8081, 8082), 1) // nobody serves 8081
 		f.Settings.Retries = 0
 		r.set(f)
-		before := openFDs(t)
+		before := testenv.OpenFDs(t)
 		for range 50 {
 			for _, end := range []func(*net.TCPConn) error{(*net.TCPConn).Close, (*net.TCPConn).CloseWrite, func(c *net.TCPConn) error { return c.SetLinger(0) }} {
 				for _, port := range []int{8080, 8081, 8082} {
@@ -298,8 +299,8 @@ func TestNothingIsLeft(t *testing.T) {
 		}
 		// Connections that the kernel took are still to be accepted: a count of nought may
 		// come before the last of them.
-		eventually(t, "nothing is left", func() bool { return r.empty() && openFDs(t) <= before })
+		eventually(t, "nothing is left", func() bool { return r.empty() && testenv.OpenFDs(t) <= before })
 	})
 	eventually(t, "goroutines as before", func() bool { return runtime.NumGoroutine() <= goroutines })
-	eventually(t, "descriptors as before", func() bool { return openFDs(t) <= fds })
+	eventually(t, "descriptors as before", func() bool { return testenv.OpenFDs(t) <= fds })
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/vosbed/vosbed/appliance/internal/plan"
 	"github.com/vosbed/vosbed/appliance/lb"
+	"github.com/vosbed/vosbed/internal/testenv"
 )
 
 func TestPersistenceAcrossPorts(t *testing.T) {
@@ -311,7 +311,7 @@ func TestNoLeaks(t *testing.T) {
 		_, _ = io.ReadFull(c, make([]byte, 3))
 		_ = c.Close()
 	}
-	before := openFDs(t)
+	before := testenv.OpenFDs(t)
 	var wg sync.WaitGroup
 	for range 10 {
 		wg.Go(func() {
@@ -322,17 +322,8 @@ func TestNoLeaks(t *testing.T) {
 	}
 	wg.Wait()
 	eventually(t, "one session left", func() bool { return r.proxy.Counters().Sessions == 1 })
-	eventually(t, "descriptors as before", func() bool { return openFDs(t) <= before })
+	eventually(t, "descriptors as before", func() bool { return testenv.OpenFDs(t) <= before })
 	if got := r.proxy.Counters().Services["VIP1"]; got.Conns != 1001 || got.ActiveConns != 1 {
 		t.Errorf("counters = %+v, want 1001 connections, 1 active", got)
 	}
-}
-
-func openFDs(t *testing.T) int {
-	t.Helper()
-	fds, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(fds)
 }

@@ -55,7 +55,7 @@ func TestAClosedWindowEndsTheStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetWriteBuffer(4096); err != nil {
+	if err = conn.SetWriteBuffer(4096); err != nil {
 		t.Fatal(err)
 	}
 	// Nobody wants to wait for the client's buffer to fill with 40 KB a second.
