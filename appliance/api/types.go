@@ -4,7 +4,10 @@
 // where the kernel vouches for the caller.
 package api
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Paths of the API, all below /api/v1.
 const (
@@ -91,6 +94,12 @@ type Proxy struct {
 type Counter struct {
 	Packets uint64 `json:"packets"`
 	Bytes   uint64 `json:"bytes"`
+}
+
+// DropsNothing says of a reason among [Dataplane.Drops] that it counts what full tables
+// have cost, and that no packet was dropped for it.
+func DropsNothing(reason string) bool {
+	return reason == "table_full" || reason == "flow_lost" || strings.HasSuffix(reason, "_evicted")
 }
 
 // Counters are the counts of a service or a server.

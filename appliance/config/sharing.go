@@ -17,11 +17,13 @@ func validateAddresses(r *reader, cfg lb.Config) {
 		}
 	}
 	own := func(path string, a netip.Addr, what string) {
+		validateReserved(r, path, a)
 		if name, clash := vips[a]; clash && a.IsValid() {
 			r.fail(path, "%s is the VIP of %s, which moves between the nodes -- write %s", a, name, what)
 		}
 	}
 	for i, s := range cfg.Services {
+		validateReserved(r, fmt.Sprintf("services[%d].address", i), s.Addr)
 		for j, rip := range s.Reals {
 			own(fmt.Sprintf("services[%d].real_servers[%d].address", i, j), rip.Addr, "the server's own address")
 		}

@@ -13,22 +13,17 @@ import (
 
 // Bounds on a configuration.
 const (
-	MaxServices    = 1024
-	MaxRealServers = 256 // per service
-	// MaxListeners bounds the VIP:port pairs of all layer-7 services together: each
-	// is a listening socket, and the proxy opens no more than that many.
-	MaxListeners = 1024
-	maxName      = 64
-	maxNodeName  = 32 // as heartbeats carry it
-	maxExpect    = 4096
+	maxName     = 64
+	maxNodeName = 32 // as heartbeats carry it
+	maxExpect   = 4096
 )
 
 // validate reports everything about cfg that would not work.
 func validate(r *reader, cfg lb.Config) {
 	validateNode(r, cfg.Node)
 	validateCluster(r, cfg)
-	if len(cfg.Services) > MaxServices {
-		r.fail("services", "%d services, the limit is %d -- remove some", len(cfg.Services), MaxServices)
+	if len(cfg.Services) > lb.MaxServices {
+		r.fail("services", "%d services, the limit is %d -- remove some", len(cfg.Services), lb.MaxServices)
 		return
 	}
 	names := make(map[string]int)
@@ -40,23 +35,7 @@ func validate(r *reader, cfg lb.Config) {
 	validateAddresses(r, cfg)
 	validateSharing(r, cfg.Services)
 	validateListeners(r, cfg.Services)
-}
-
-// validateListeners reports every layer-7 service for which the services before it
-// leave too few listeners.
-func validateListeners(r *reader, services []lb.VirtualService) {
-	used := 0
-	for i, s := range services {
-		if s.Layer != lb.Layer7 {
-			continue
-		}
-		n := s.Ports.Len()
-		if used+n > MaxListeners {
-			r.fail(fmt.Sprintf("services[%d].ports", i), "wants %d of the %d listeners that layer 7 has (one for each port), and the services before leave %d -- use fewer ports, or layer: 4 for wide ranges", n, MaxListeners, MaxListeners-used)
-			continue
-		}
-		used += n
-	}
+	validateRoom(r, cfg.Services)
 }
 
 // unique reports a name that was used before in the same list.
@@ -323,8 +302,8 @@ func validateNegotiate(r *reader, c lb.HealthCheck, path string) {
 }
 
 func validateReals(r *reader, s lb.VirtualService, path string) {
-	if len(s.Reals) > MaxRealServers {
-		r.fail(path+".real_servers", "%d real servers, the limit is %d -- use several services", len(s.Reals), MaxRealServers)
+	if len(s.Reals) > lb.MaxRealServers {
+		r.fail(path+".real_servers", "%d real servers, the limit is %d -- use several services", len(s.Reals), lb.MaxRealServers)
 		return
 	}
 	if len(s.Reals) == 0 && r.doc.Has(path+".real_servers") {

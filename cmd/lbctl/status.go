@@ -155,12 +155,19 @@ func dataplaneText(d api.Dataplane) string {
 	if d.EntryCapacity > 0 {
 		parts = append(parts, fmt.Sprintf("persistence %d of %d", d.Entries, d.EntryCapacity))
 	}
-	drops := map[string]uint64{}
+	dropped, lost := map[string]uint64{}, map[string]uint64{}
 	for reason, n := range d.Drops {
-		drops[reason] = n.Packets
+		if api.DropsNothing(reason) {
+			lost[reason] = n.Packets
+			continue
+		}
+		dropped[reason] = n.Packets
 	}
-	if text := reasonsText(drops); text != "" {
+	if text := reasonsText(dropped); text != "" {
 		parts = append(parts, "dropped: "+text)
+	}
+	if text := reasonsText(lost); text != "" {
+		parts = append(parts, "tables too small: "+text)
 	}
 	return "layer 4: " + strings.Join(parts, " · ") + "\n"
 }

@@ -32,7 +32,8 @@
 // node by node, the two differ, and that costs no take-over.
 //
 // A machine that was not stepped for Lease has slept: it lets go, announces nothing,
-// and judges the peer's silence only from its own awakening, for Dead.
+// and judges the peer's silence only from its own awakening, for Dead. An owner whose
+// peer was dead has longer (see [Machine.Trust]).
 //
 // # A planned switchover loses nothing
 //

@@ -245,10 +245,27 @@ func (m *Machine) standAlone(now time.Duration) {
 // Overslept reports whether a step at now would find that this node was frozen: until
 // it is made, nothing that the machine says about now is true.
 func (m *Machine) Overslept(now time.Duration) bool {
-	return m.started && m.cfg.Paired && now-m.lastBeat > m.lease(m.lastBeat)
+	return m.started && m.cfg.Paired && now-m.lastBeat > m.Trust()
 }
 
-// wakeUp notices that this node was frozen: it was not stepped for Lease, so the
+// Trust is how long after its latest beat this node may go on as if it had not paused:
+// its lease, which is shorter than the patience of a peer that hears it. An owner whose
+// peer was dead at that beat has longer: a peer that appeared since then looks for Dead,
+// or waits for Init, before it takes. Without this a slow take-over on a busy machine
+// would count as a freeze, and cost another Dead.
+func (m *Machine) Trust() time.Duration {
+	lease := m.lease(m.lastBeat)
+	if m.role != lb.Active || m.alive(m.lastBeat) || m.lastBeat < m.formerUntil {
+		return lease
+	}
+	patience := min(m.cfg.Timers.Dead, m.cfg.Timers.Init)
+	if m.peer.Dead > 0 {
+		patience = min(patience, m.peer.Dead)
+	}
+	return max(lease, patience)
+}
+
+// wakeUp notices that this node was frozen: it was not stepped for Trust, so the
 // kernel has stopped serving and the peer may own the addresses. A node that slept
 // while its clock stood still is told so.
 func (m *Machine) wakeUp(slept bool, now time.Duration) {

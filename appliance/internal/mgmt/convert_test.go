@@ -40,7 +40,7 @@ func sample() lb.Status {
 			Pings: []lb.PingStatus{{Addr: netip.MustParseAddr("192.168.94.1"), Up: true}},
 		},
 		Dataplane: lb.DataplaneStatus{
-			Engine: "tcx", Why: "veth", Drops: map[string]lb.Counter{"port_not_served": {Packets: 7, Bytes: 700}},
+			Engine: "tcx", Why: "veth", Drops: map[string]lb.Counter{"port_not_served": {Packets: 7, Bytes: 700}, "flow_lost": {Packets: 3, Bytes: 180}},
 			Flows: 5, FlowCapacity: 100, Entries: 3, EntryCapacity: 50,
 		},
 		Proxy: lb.ProxyStatus{

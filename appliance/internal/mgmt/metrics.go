@@ -62,7 +62,7 @@ func newCollector(source StatusSource) *collector {
 		entryCap:     desc("persistence_capacity", "Capacity of the persistence table."),
 		flows:        desc("flows", "Entries in the flow table."),
 		flowCap:      desc("flows_capacity", "Capacity of the flow table."),
-		drops:        desc("drops_total", "Packets dropped by the data plane.", "reason"),
+		drops:        desc("drops_total", "Packets dropped by the data plane; flow_lost, flow_evicted and entry_evicted count what was lost from its tables, and drop nothing.", "reason"),
 		dropBytes:    desc("drops_bytes_total", "Bytes dropped by the data plane.", "reason"),
 		sessions:     desc("proxy_sessions", "Present sessions of the proxy."),
 		sessionCap:   desc("proxy_sessions_capacity", "Sessions that the proxy's descriptors allow."),

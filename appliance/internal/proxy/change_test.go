@@ -166,6 +166,17 @@ func TestFailingListenerLeavesOthersWorking(t *testing.T) {
 	if got := dial(t, "", "127.0.0.100:8080").server(); got != "s1" {
 		t.Errorf("the other port reached %s", got)
 	}
+	alone := vip(lb.Ports(8443), 1)
+	var some *plan.UnservedError
+	if err := r.proxy.Set(t.Context(), table); !errors.As(err, &some) || len(some.Addrs) != 0 {
+		t.Errorf("Set = %v: the address answers at its other port", err)
+	}
+	other := vip(lb.Ports(8080), 1)
+	other.Name, other.Addr = "VIP2", netip.MustParseAddr("127.0.0.101")
+	table.Frontends = []plan.Frontend{alone, other}
+	if err := r.proxy.Set(t.Context(), table); !errors.As(err, &some) || !slices.Equal(some.Addrs, []netip.Addr{alone.Addr}) {
+		t.Errorf("Set = %v: only the address of the taken port has no answer", err)
+	}
 	if err := unix.Close(taken); err != nil {
 		t.Fatal(err)
 	}

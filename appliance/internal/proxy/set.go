@@ -15,7 +15,7 @@ import (
 )
 
 // maxListeners bounds the VIP:port pairs: a wide port range belongs to layer 4.
-const maxListeners = 1024
+const maxListeners = lb.MaxListeners
 
 // change is a Set in the making: everything fallible happens while it is built.
 type change struct {
@@ -29,7 +29,8 @@ type change struct {
 // down: these are cut before Set returns. A listener that cannot be opened is
 // reported and left out, and so are all listeners of a frontend that asks for too many
 // or for those of another. Everything else is applied, the settings of such a frontend
-// too: its sessions obey a halt. A later Set tries again.
+// too: its sessions obey a halt. A later Set tries again. The error is then a
+// [plan.UnservedError] with the addresses on which no listener at all is open.
 func (p *Proxy) Set(ctx context.Context, table plan.L7Table) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -42,7 +43,25 @@ func (p *Proxy) Set(ctx context.Context, table plan.L7Table) error {
 	c := wanted(table)
 	p.openMissing(c)
 	p.swap(c, table)
-	return errors.Join(c.errs...)
+	if len(c.errs) == 0 {
+		return nil
+	}
+	return &plan.UnservedError{Addrs: p.unserved(table), Err: errors.Join(c.errs...)}
+}
+
+// unserved lists the addresses of a table that no listener is open on.
+func (p *Proxy) unserved(table plan.L7Table) []netip.Addr {
+	open := map[netip.Addr]bool{}
+	for at := range p.listeners {
+		open[at.Addr()] = true
+	}
+	var none []netip.Addr
+	for _, f := range table.Frontends {
+		if !open[f.Addr.Unmap()] && !slices.Contains(none, f.Addr) {
+			none = append(none, f.Addr)
+		}
+	}
+	return none
 }
 
 // wanted lists the listeners of a table with the service that each is for.

@@ -298,7 +298,7 @@ func (l *loop) do(actions []ha.Action, t time.Duration) {
 // deed: what claims the addresses is not done then. The next step notices the
 // freeze and lets go.
 func (l *loop) tooLate(do ha.Verb, t, at time.Duration) bool {
-	if !l.cfg.Cluster.Paired || at-t <= l.cfg.Cluster.Timers.Lease {
+	if !l.cfg.Cluster.Paired || at-t <= l.machine.Trust() {
 		return false
 	}
 	return do == ha.TakeVIPs || do == ha.Announce || do == ha.SendHeartbeat

@@ -43,6 +43,7 @@ func TestSleepIsNoticedOnce(t *testing.T) {
 func TestFrozenDecisionsAreNotCarriedOut(t *testing.T) {
 	l := &loop{}
 	l.cfg.Cluster = lb.Cluster{Paired: true, Timers: lb.HATimers{Lease: 250 * time.Millisecond}}
+	l.machine = ha.New(ha.Config{Paired: true, Timers: l.cfg.Cluster.Timers})
 	const t0 = time.Hour
 	claims := map[ha.Verb]bool{ha.TakeVIPs: true, ha.Announce: true, ha.SendHeartbeat: true}
 	for verb := ha.SendHeartbeat; verb <= ha.StateChanged; verb++ {

@@ -28,6 +28,9 @@ const Healthy = "Healthy"
 // ServerHeader is the response header that names the server.
 const ServerHeader = "X-Simvos-Server"
 
+// stallTimeout bounds the time in which a transfer moves nothing.
+const stallTimeout = time.Minute
+
 // maxBytes bounds one answer of /bytes.
 const maxBytes = 1 << 40
 
@@ -195,7 +198,10 @@ func (s *Server) bytes(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
 	chunk := make([]byte, min(n, 256<<10))
 	e := s.entry(r.RemoteAddr)
+	conn := http.NewResponseController(w)
+	defer func() { _ = conn.SetWriteDeadline(time.Time{}) }()
 	for left := n; left > 0; {
+		_ = conn.SetWriteDeadline(time.Now().Add(stallTimeout))
 		k, err := w.Write(chunk[:min(left, int64(len(chunk)))])
 		e.Sent(1, k)
 		left -= int64(k)
@@ -205,10 +211,23 @@ func (s *Server) bytes(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// patientReader gives every read of a body its own deadline.
+type patientReader struct {
+	io.Reader
+	conn *http.ResponseController
+}
+
+func (p patientReader) Read(b []byte) (int, error) {
+	_ = p.conn.SetReadDeadline(time.Now().Add(stallTimeout))
+	return p.Reader.Read(b)
+}
+
 // sink swallows the body and answers its length.
 func (s *Server) sink(w http.ResponseWriter, r *http.Request) {
 	// io.Discard itself would read in small pieces.
-	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r.Body, make([]byte, 256<<10))
+	conn := http.NewResponseController(w)
+	defer func() { _ = conn.SetReadDeadline(time.Time{}) }()
+	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, patientReader{r.Body, conn}, make([]byte, 256<<10))
 	s.entry(r.RemoteAddr).Received(1, int(n))
 	if err != nil {
 		http.Error(w, "body cut short", http.StatusBadRequest)

@@ -3,8 +3,8 @@ package dptest
 import (
 	"context"
 	"net/netip"
-	"strings"
 
+	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/appliance/internal/dataplane/memory"
 	"github.com/vosbed/vosbed/appliance/lb"
 )
@@ -65,7 +65,7 @@ func (w *world) audit() {
 		}
 	}
 	for reason, n := range c.Drops {
-		if !costs(reason) && n != w.tally.drops[reason] {
+		if !api.DropsNothing(reason) && n != w.tally.drops[reason] {
 			w.t.Errorf("%s counts %+v, want %+v", reason, n, w.tally.drops[reason])
 		}
 	}
@@ -74,11 +74,6 @@ func (w *world) audit() {
 			w.t.Errorf("%s counts %+v, want %+v", reason, c.Drops[reason], n)
 		}
 	}
-}
-
-// costs says that a reason is one under which nothing is dropped.
-func costs(reason string) bool {
-	return reason == "table_full" || reason == "flow_lost" || strings.HasSuffix(reason, "_evicted")
 }
 
 // lost is what the engine says of flows that it no longer knew.

@@ -13,11 +13,11 @@ import (
 
 // Limits and codes of bpf/consts.h.
 const (
-	maxVIPs     = 512
-	maxServices = 1024
-	maxReals    = 8192
-	maxRoster   = 256
-	maxShared   = 8
+	maxVIPs     = lb.MaxVIPs
+	maxServices = lb.MaxServices
+	maxReals    = lb.MaxAllRealServers
+	maxRoster   = lb.MaxRealServers
+	maxShared   = lb.MaxShared
 
 	vipBalanced = 1
 	vipGuarded  = 2
