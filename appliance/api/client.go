@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -32,6 +33,8 @@ type Client struct {
 	base  string
 	where string
 	token string
+	// header goes with every request.
+	header http.Header
 }
 
 // NewUnix returns a client of the daemon behind that unix socket. It does not
@@ -211,6 +214,7 @@ func (c *Client) request(ctx context.Context, method, path string, in any) (*htt
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
+	maps.Copy(req.Header, c.header)
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

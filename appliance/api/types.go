@@ -197,6 +197,10 @@ type Problem struct {
 	Status int      `json:"status"`
 	Detail string   `json:"detail"`
 	Errors []string `json:"errors,omitempty"`
+	// Fields are the mistakes in what was sent, by the key of Fields.
+	Fields map[string]string `json:"fields,omitempty"`
+	// Confirm says that the password must be given once more for this (PathConfirm).
+	Confirm bool `json:"confirm,omitempty"`
 }
 
 // Token answers a POST to PathToken, once: only its hash is kept. Pin is the
