@@ -155,18 +155,18 @@ func byNumber(a, b string) int {
 // ownership derives from what was seen on the segment, per fault that hit the
 // owner of a VIP: takeover_ms, the time until another node claimed the VIP or
 // carried its packets; stale_claims, how often the failed node claimed it after
-// that, its healing included, until the next fault; stale_frames, how often it
-// carried packets again.
+// that, its healing included, until the next fault or until the other is no longer the
+// owner; stale_frames, how often it carried packets again.
 func (h *facts) ownership(m Metrics) {
 	for _, w := range h.faults {
 		if !h.owned(w) {
 			continue
 		}
-		taken := false
+		taken, until := false, w.next
 		count := map[string]int{"stale_claims": 0, observe.MetricStaleFrames: 0}
 		at := map[string]int{"stale_claims": w.at, observe.MetricStaleFrames: w.at}
 		for _, f := range h.frames {
-			if f.t < w.from || f.t > w.next || f.v.Node == "" {
+			if f.t < w.from || f.t > until || f.v.Node == "" {
 				continue
 			}
 			name := "stale_claims"
@@ -175,7 +175,7 @@ func (h *facts) ownership(m Metrics) {
 			}
 			switch {
 			case f.v.Node != w.fault.Target && !taken:
-				taken = true
+				taken, until = true, min(until, h.letGo(f.v.Node, f.t))
 				d := m.at("takeover_ms", w.labels())
 				d.unit = "ms"
 				d.add(milliseconds(f.t-w.from), f.at)
@@ -190,6 +190,23 @@ func (h *facts) ownership(m Metrics) {
 			}
 		}
 	}
+}
+
+// letGo is when a node that took the VIPs at a time said for the first time that it is
+// not their owner any more, after it had said that it is: a later claim of the other
+// is none against it.
+func (h *facts) letGo(node string, at time.Duration) time.Duration {
+	owner := false
+	for _, s := range h.statuses {
+		if s.node != node || s.t < at {
+			continue
+		}
+		if owner && !s.v.active() {
+			return s.t
+		}
+		owner = owner || s.v.active()
+	}
+	return h.end
 }
 
 // owned reports whether the fault's target was the last to claim a VIP before

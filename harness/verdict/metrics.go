@@ -184,16 +184,17 @@ func compute(history []observe.Record) (Metrics, *facts) {
 
 // facts is a history, decoded and sorted by time once.
 type facts struct {
-	history []observe.Record
-	faults  []window
-	gaps    []timed[observe.Gap]
-	series  []timed[observe.Series]
-	sample  []timed[observe.Sample]
-	frames  []timed[observe.Frame]
-	spells  []spell
-	begun   timed[observe.Run]
-	servers map[uint16]observe.Server // by id
-	end     time.Duration
+	history  []observe.Record
+	faults   []window
+	gaps     []timed[observe.Gap]
+	series   []timed[observe.Series]
+	sample   []timed[observe.Sample]
+	frames   []timed[observe.Frame]
+	spells   []spell
+	statuses []timed[shownStatus]
+	begun    timed[observe.Run]
+	servers  map[uint16]observe.Server // by id
+	end      time.Duration
 	// flaps are the false downs that the machine caused.
 	flaps []time.Duration
 	// bad are the indices of records whose value cannot be read.
@@ -255,7 +256,7 @@ func index(history []observe.Record) *facts {
 	sortTimed(faults)
 	sortTimed(heals)
 	sortTimed(statuses)
-	h.spells = spells(statuses)
+	h.spells, h.statuses = spells(statuses), statuses
 	h.faults = windows(faults, heals, h.end)
 	h.learnFromFaults()
 	return h
