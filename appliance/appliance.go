@@ -9,12 +9,15 @@ import (
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/config"
+	"github.com/vosbed/vosbed/appliance/internal/draft"
+	"github.com/vosbed/vosbed/appliance/internal/front"
 	"github.com/vosbed/vosbed/appliance/internal/health"
 	"github.com/vosbed/vosbed/appliance/internal/links"
 	"github.com/vosbed/vosbed/appliance/internal/override"
 	"github.com/vosbed/vosbed/appliance/internal/plan"
 	"github.com/vosbed/vosbed/appliance/internal/proxy"
 	"github.com/vosbed/vosbed/appliance/internal/reconcile"
+	"github.com/vosbed/vosbed/appliance/internal/stats"
 	"github.com/vosbed/vosbed/appliance/internal/stick"
 	"github.com/vosbed/vosbed/appliance/lb"
 )
@@ -32,6 +35,11 @@ type Appliance struct {
 	blind    *blindness
 	pair     *pair
 	loop     *reconcile.Loop
+	draft    *draft.Store
+	pairing  *pairing
+	shared   *shared
+	stats    *stats.Ring
+	web      atomic.Pointer[front.Handle] // nil = there is no web process
 
 	ready   chan struct{}
 	applied atomic.Pointer[applied]
@@ -75,6 +83,9 @@ func New(opts Options) (*Appliance, error) {
 	}
 	a.proxy = proxy.New(proxy.Options{Logger: opts.Logger, Table: a.table})
 	sources.health, a.facts = a.health.Snapshot, sources
+	if err := a.openOffice(); err != nil {
+		return nil, errors.Join(err, a.engine.Close(), a.proxy.Close())
+	}
 	if a.pair, err = newPair(a, cfg); err != nil {
 		return nil, errors.Join(&ConfigError{err}, a.engine.Close(), a.proxy.Close())
 	}

@@ -3,6 +3,7 @@ package appliance
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/internal/status"
@@ -44,13 +45,22 @@ func (a *Appliance) build(ctx context.Context) {
 	f := status.Facts{
 		Config: cfg, Revision: revision, Plan: done.plan, Failed: done.failed,
 		Health: a.health.Snapshot(), Overrides: a.facts.overrides.All(),
-		Pair: a.pair.status(), Counters: map[string]lb.ServiceCounters{}, Notes: a.settings.problems(),
+		Pair: a.pair.status(), Counters: map[string]lb.ServiceCounters{}, Notes: a.notes(),
 		At: time.Now(),
 	}
 	a.readEngine(ctx, &f)
 	a.readProxy(&f)
 	s := status.Build(f)
 	a.status.Store(&s)
+}
+
+// notes are the problems of the parts that no fact tells of.
+func (a *Appliance) notes() []string {
+	notes := slices.Concat(a.settings.problems(), a.shared.problems())
+	if h := a.web.Load(); h != nil && h.Problem() != "" {
+		notes = append(notes, h.Problem())
+	}
+	return notes
 }
 
 // readProxy adds what layer 7 knows.

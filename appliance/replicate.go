@@ -18,6 +18,7 @@ const (
 	tableL4           = "l4"
 	tableL7           = "l7"
 	documentOverrides = "overrides"
+	documentConfig    = "configuration"
 )
 
 const (
@@ -49,7 +50,7 @@ func newReplication(a *Appliance, synced func(bool)) *replication {
 		tables: []peer.Table{{Name: tableL7, Face: stick.Face{Table: a.table}}},
 	}
 	wishes := intent{a.facts.overrides, func() { a.loop.Dirty() }}
-	r.documents = []peer.Document{{Name: documentOverrides, Face: wishes}}
+	r.documents = []peer.Document{{Name: documentOverrides, Face: wishes}, {Name: documentConfig, Face: a.shared}}
 	if face, ok := a.engine.Plane.(peer.Face); ok {
 		r.tables = append(r.tables, peer.Table{Name: tableL4, Face: face})
 	}

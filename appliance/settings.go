@@ -65,6 +65,11 @@ func (s *settings) inForce(d config.Draft) {
 	if err := s.store.Keep(d); err != nil {
 		s.log.Warn("the configuration is in force, but no revision of it was kept", "err", err)
 	}
+	s.clear()
+}
+
+// clear says that the file is what is in force.
+func (s *settings) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.problem = ""
@@ -89,7 +94,36 @@ func (a *Appliance) Reload(context.Context) error {
 	if err != nil {
 		return &ConfigError{err}
 	}
-	cfg := draft.Config
+	if err := a.enforce(draft.Config); err != nil {
+		return err
+	}
+	a.settings.inForce(draft)
+	a.shared.changed(draft.Config)
+	return nil
+}
+
+// adopt writes a configuration to the file and puts it in force. On an error nothing has
+// changed.
+func (a *Appliance) adopt(cfg lb.Config) error {
+	a.settings.reloading.Lock()
+	defer a.settings.reloading.Unlock()
+	before, _ := a.facts.current()
+	if err := a.enforce(cfg); err != nil {
+		return err
+	}
+	var history *config.HistoryError
+	if err := a.settings.store.Save(cfg); errors.As(err, &history) {
+		a.log.Warn("the configuration is in force, but no revision of it was kept", "err", err)
+	} else if err != nil {
+		return errors.Join(err, a.enforce(before))
+	}
+	a.settings.clear()
+	return nil
+}
+
+// enforce puts a configuration in force that is valid in itself. A [*ConfigError] says
+// why that cannot be; nothing has changed then.
+func (a *Appliance) enforce(cfg lb.Config) error {
 	now, _ := a.facts.current()
 	if err := errors.Join(fixed(now, cfg), suits(a.opts, cfg)); err != nil {
 		return &ConfigError{err}
@@ -98,7 +132,6 @@ func (a *Appliance) Reload(context.Context) error {
 		return &ConfigError{err}
 	}
 	a.facts.setConfig(cfg, config.Revision(cfg))
-	a.settings.inForce(draft)
 	a.loop.Dirty()
 	return nil
 }

@@ -40,6 +40,8 @@ func (a *Appliance) tasks(ctx context.Context) ([]task, error) {
 		{"pair", a.pair.watch},
 		{"defence", a.defend},
 		{"replication", a.pair.repl.run},
+		{"pending configuration", a.draft.Run},
+		{"graphs", a.stats.Run},
 	}
 	management, err := a.management(ctx)
 	if err != nil {

@@ -17,7 +17,7 @@ const (
 	PathDraftService  = "/api/v1/draft/services/{service}"                  // GET, PUT Fields, DELETE
 	PathDraftServers  = "/api/v1/draft/services/{service}/servers"          // POST Fields
 	PathDraftServer   = "/api/v1/draft/services/{service}/servers/{server}" // GET, PUT Fields, DELETE
-	PathDraftPart     = "/api/v1/draft/{part}"                              // GET, PUT Fields; part is node or cluster
+	PathDraftPart     = "/api/v1/draft/parts/{part}"                        // GET, PUT Fields; part is node or cluster
 	PathApply         = "/api/v1/draft/apply"                               // POST Apply
 	PathKeep          = "/api/v1/draft/keep"                                // POST: confirm what was applied on trial
 	PathUndo          = "/api/v1/draft/undo"                                // POST: go back now

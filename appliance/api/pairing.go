@@ -9,6 +9,7 @@ import (
 const (
 	PathPairPeer   = "/api/v1/pair/peer"   // POST PeerQuestion: look at a future peer
 	PathPairCreate = "/api/v1/pair/create" // POST PairCreate
+	PathPairJoin   = "/api/v1/pair/join"   // POST PairJoin: what the primary sends to its secondary
 	PathPairBreak  = "/api/v1/pair/break"  // POST
 )
 
@@ -32,6 +33,28 @@ type PairCreate struct {
 	Address     string `json:"address"`
 	Fingerprint string `json:"fingerprint"` // as it was shown
 	Password    string `json:"password"`    // of the user loadbalancer there
+}
+
+// PairJoin makes the node that gets it the secondary of the one that sends it. Nothing
+// takes effect before the two have heard of each other by the heartbeat.
+type PairJoin struct {
+	Primary string `json:"primary"` // its node.name
+	Local   string `json:"local"`   // address of the node that gets this
+	Peer    string `json:"peer"`    // address of the primary
+	Secret  []byte `json:"secret"`  // of the pair
+	Config  string `json:"config"`  // the primary's, as YAML: its cluster part is taken
+}
+
+// PairJoined answers a PairJoin.
+type PairJoined struct {
+	Secondary string `json:"secondary"` // its node.name
+}
+
+// JoinPair sends what the peer must know.
+func (c *Client) JoinPair(ctx context.Context, want PairJoin) (PairJoined, error) {
+	var out PairJoined
+	err := c.act(ctx, http.MethodPost, PathPairJoin, want, &out)
+	return out, err
 }
 
 // LookAtPeer looks at a future peer.

@@ -28,6 +28,7 @@ type Status struct {
 	Seat      string     `json:"configured_role"` // primary, secondary
 	Role      string     `json:"role"`            // active, passive, standalone
 	Revision  string     `json:"revision"`
+	Version   string     `json:"version"`
 	At        time.Time  `json:"at"`
 	Pair      Pair       `json:"pair"`
 	Dataplane Dataplane  `json:"dataplane"`

@@ -62,7 +62,7 @@ func (r *reader) check(f *checkFile, s lb.VirtualService, path string) lb.Health
 	} else {
 		r.refuseNegotiate(f, c.Kind, path)
 	}
-	c.Port = r.checkPort(f.Port, c, s, path+".port")
+	c.Port, c.AutoPort = r.checkPort(f.Port, c, s, path+".port"), f.Port == nil && asksPort(c.Kind)
 	return c
 }
 
@@ -107,10 +107,13 @@ func (r *reader) refuseNegotiate(f *checkFile, kind lb.CheckKind, path string) {
 	}
 }
 
+// asksPort says whether a kind of check uses a port.
+func asksPort(k lb.CheckKind) bool { return k == lb.CheckNegotiate || k == lb.CheckConnect }
+
 // checkPort resolves a blank port (reference trap 1: the guide gives VIP 2 none,
 // and its first port speaks RTSP or RTMP, never HTTPS).
 func (r *reader) checkPort(written *uint16, c lb.HealthCheck, s lb.VirtualService, path string) uint16 {
-	if c.Kind != lb.CheckNegotiate && c.Kind != lb.CheckConnect {
+	if !asksPort(c.Kind) {
 		if written != nil {
 			r.fail(path, "a check of type %s uses no port -- remove this key", c.Kind)
 		}

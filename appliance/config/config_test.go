@@ -39,6 +39,7 @@ func guideCheck() lb.HealthCheck {
 func guideTraffic() lb.VirtualService {
 	check := guideCheck()
 	check.ThroughVIP = true // the default of DR services
+	check.AutoPort = true
 	return lb.VirtualService{
 		Name: "Harmonic_Traffic", Addr: netip.MustParseAddr("192.168.94.110"),
 		Ports:     lb.PortSet{{First: 554, Last: 554}, {First: 1935, Last: 1935}, {First: 50000, Last: 65535}},

@@ -22,6 +22,19 @@ import (
 // text that would have been written. Parse(Encode(c)) equals c for every c that
 // Parse returned.
 func Encode(cfg lb.Config) ([]byte, error) {
+	text, err := EncodeDraft(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := Parse("configuration", text); err != nil {
+		return nil, fmt.Errorf("the configuration is not valid: %w", err)
+	}
+	return text, nil
+}
+
+// EncodeDraft writes a configuration that is being edited, whatever is wrong with it;
+// [ParseDraft] reads it.
+func EncodeDraft(cfg lb.Config) ([]byte, error) {
 	f := file{Node: nodeToFile(cfg.Node), Cluster: clusterToFile(cfg.Cluster)}
 	for _, s := range cfg.Services {
 		f.Services = append(f.Services, serviceToFile(s))
@@ -34,10 +47,19 @@ func Encode(cfg lb.Config) ([]byte, error) {
 	if err := errors.Join(d.Dump(f), d.Close()); err != nil {
 		return nil, fmt.Errorf("encode configuration: %w", err)
 	}
-	if _, err := Parse("configuration", b.Bytes()); err != nil {
-		return nil, fmt.Errorf("the configuration is not valid: %w", err)
-	}
 	return b.Bytes(), nil
+}
+
+// Mistakes is everything that keeps a configuration from taking effect, nil = nothing.
+func Mistakes(cfg lb.Config) strictyaml.Errors {
+	text, err := EncodeDraft(cfg)
+	if err == nil {
+		_, err = Parse("configuration", text)
+	}
+	if err == nil {
+		return nil
+	}
+	return strictyaml.Join(err)
 }
 
 // Revision returns the content hash of cfg: 16 hex digits that are equal exactly
@@ -155,13 +177,15 @@ func layerOf(l lb.Layer) *int {
 func checkToFile(c lb.HealthCheck, m lb.Method) *checkFile {
 	f := &checkFile{
 		Type:     c.Kind.String(),
-		Port:     portOf(c.Port),
 		Interval: spanOf(c.Interval),
 		Timeout:  spanOf(c.Timeout),
 		Fall:     new(c.Fall),
 		Rise:     new(c.Rise),
 		Jitter:   new(c.Jitter),
 		Fast:     spanOf(c.Fast),
+	}
+	if !c.AutoPort {
+		f.Port = portOf(c.Port)
 	}
 	if m == lb.DR && (c.Kind == lb.CheckNegotiate || c.Kind == lb.CheckConnect) {
 		f.ThroughVIP = new(c.ThroughVIP)

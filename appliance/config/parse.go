@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,25 +51,51 @@ const (
 // Parse reads a configuration file; name is used in messages. The error, if any,
 // is a [strictyaml.Errors] with every mistake; the Config is then empty.
 func Parse(name string, data []byte) (lb.Config, error) {
-	var f file
-	doc, decodeErr := strictyaml.Decode(name, data, &f)
-	if doc == nil {
-		return lb.Config{}, decodeErr
-	}
-	if !doc.Has("") {
-		return lb.Config{}, strictyaml.Errors{doc.Errorf("", "nothing is written here -- begin with node: and services:")}
-	}
-	r := newReader(doc, decodeErr)
-	cfg := lb.Config{Node: r.node(f.Node), Cluster: r.cluster(f.Cluster)}
-	for i, s := range f.Services {
-		cfg.Services = append(cfg.Services, r.service(s, r.item(fmt.Sprintf("services[%d]", i))))
-	}
-	validate(r, cfg)
-	if err := strictyaml.Join(decodeErr, r.errs).Or(); err != nil {
+	cfg, decoding, judging := read(name, data)
+	if err := strictyaml.Join(decoding, judging).Or(); err != nil {
 		return lb.Config{}, err
 	}
 	return cfg, nil
 }
+
+// ParseDraft reads a configuration that is being edited: services may lack real servers,
+// and mistakes that concern more than one value are left for [Mistakes].
+func ParseDraft(name string, data []byte) (lb.Config, error) {
+	cfg, decoding, _ := read(name, data)
+	if err := complete(decoding).Or(); err != nil {
+		return lb.Config{}, err
+	}
+	return cfg, nil
+}
+
+// read reads a file: what could not be decoded, and what is wrong with the rest.
+func read(name string, data []byte) (cfg lb.Config, decoding, judging strictyaml.Errors) {
+	var f file
+	doc, decodeErr := strictyaml.Decode(name, data, &f)
+	if doc == nil {
+		return cfg, strictyaml.Join(decodeErr), nil
+	}
+	if !doc.Has("") {
+		return cfg, strictyaml.Errors{doc.Errorf("", "nothing is written here -- begin with node: and services:")}, nil
+	}
+	r := newReader(doc, decodeErr)
+	cfg = lb.Config{Node: r.node(f.Node), Cluster: r.cluster(f.Cluster)}
+	for i, s := range f.Services {
+		cfg.Services = append(cfg.Services, r.service(s, r.item(fmt.Sprintf("services[%d]", i))))
+	}
+	validate(r, cfg)
+	return cfg, strictyaml.Join(decodeErr), r.errs
+}
+
+// complete leaves out that a service has no real servers.
+func complete(errs strictyaml.Errors) strictyaml.Errors {
+	return slices.DeleteFunc(slices.Clone(errs), func(e strictyaml.Error) bool {
+		return strings.HasSuffix(e.Key(), "."+keyReals)
+	})
+}
+
+// keyReals is the key of a service's real servers.
+const keyReals = "real_servers"
 
 // reader translates file values and collects what is wrong with them.
 type reader struct {

@@ -12,7 +12,11 @@ import (
 	"sync"
 
 	"github.com/vosbed/vosbed/appliance/lb"
+	"github.com/vosbed/vosbed/internal/atomicfile"
 )
+
+// fileMode lets the group of an administrator read the file; it holds no secret.
+const fileMode = 0o640
 
 // keepRevisions bounds the history.
 const keepRevisions = 20
@@ -110,7 +114,7 @@ func (s *Store) Save(cfg lb.Config) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := writeAtomic(s.path, data); err != nil {
+	if err := atomicfile.Write(s.path, data, fileMode); err != nil {
 		return fmt.Errorf("save configuration: %w", err)
 	}
 	return s.keep(cfg, data)
@@ -178,7 +182,7 @@ func (s *Store) remember(cfg lb.Config, data []byte) error {
 		return err
 	}
 	name := fmt.Sprintf("%06d-%s.yaml", number, revision)
-	if err := writeAtomic(filepath.Join(s.history, name), data); err != nil {
+	if err := atomicfile.Write(filepath.Join(s.history, name), data, fileMode); err != nil {
 		return err
 	}
 	for _, old := range history[min(len(history), keepRevisions-1):] {
@@ -187,37 +191,4 @@ func (s *Store) remember(cfg lb.Config, data []byte) error {
 		}
 	}
 	return nil
-}
-
-// writeAtomic replaces the file at path: a reader or a crash sees the old text or
-// the new one, never a part.
-func writeAtomic(path string, data []byte) (err error) {
-	dir := filepath.Dir(path)
-	temp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(temp.Name())
-		}
-	}()
-	_, err = temp.Write(data)
-	err = errors.Join(err, temp.Chmod(0o640), temp.Sync(), temp.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(temp.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes a rename survive a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -134,8 +134,10 @@ type RealServer struct {
 type HealthCheck struct {
 	Kind   CheckKind
 	Scheme Scheme // negotiate only
-	// Port is resolved by package config: never 0 for negotiate and connect.
+	// Port is resolved by package config: never 0 for negotiate and connect. AutoPort
+	// says that it was left blank and follows from the service's ports.
 	Port     uint16
+	AutoPort bool
 	Path     string // "Request to Send"
 	Host     string // Host header and SNI; empty = the server's address
 	Match    MatchKind

@@ -51,7 +51,7 @@ does and why, takes real servers out of service and back, lists and clears
 persistence, and moves the VIPs between the nodes of a pair.
 
 It talks to the daemon of this machine over its unix socket (as root), or to a
-remote node over HTTPS with a token and the pin that "lbctl passwd" printed there.
+remote node over HTTPS with a token and the pin that "lbctl token" printed there.
 
 Exit codes: 0 done; 1 refused or failed; 2 usage or a mistake in what was given;
 3 the daemon cannot be reached.`,
@@ -80,7 +80,7 @@ Exit codes: 0 done; 1 refused or failed; 2 usage or a mistake in what was given;
 		a.checkCommand(), a.planCommand(), a.statusCommand(),
 		a.serverCommand(drainWords()), a.serverCommand(haltWords()), a.serverCommand(onlineWords()),
 		a.persistenceCommand(), a.haCommand(), a.reloadCommand(), a.configCommand(),
-		a.metricsCommand(), a.passwdCommand(), a.versionCommand(),
+		a.metricsCommand(), a.passwdCommand(), a.tokenCommand(), a.versionCommand(),
 	)
 	cmd.SetHelpCommand(helpCommand())
 	cmd.InitDefaultCompletionCmd()

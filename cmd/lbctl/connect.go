@@ -67,7 +67,7 @@ func (a *app) client() (*api.Client, error) {
 // readToken reads the file that holds a token and nothing else.
 func readToken(path string) (string, error) {
 	if path == "" {
-		return "", inputError("--address needs --token-file: a file with the token that \"lbctl passwd\" printed on that node")
+		return "", inputError("--address needs --token-file: a file with the token that \"lbctl token\" printed on that node")
 	}
 	data, err := readFile(path, maxToken)
 	if err != nil {
@@ -75,7 +75,7 @@ func readToken(path string) (string, error) {
 	}
 	words := strings.Fields(string(data))
 	if len(words) != 1 {
-		return "", inputError(fmt.Sprintf("%s holds %d words: it must hold the token that \"lbctl passwd\" printed, and nothing else", path, len(words)))
+		return "", inputError(fmt.Sprintf("%s holds %d words: it must hold the token that \"lbctl token\" printed, and nothing else", path, len(words)))
 	}
 	return words[0], nil
 }

@@ -140,7 +140,7 @@ func (a *app) hint(cmd *cobra.Command, err error) string {
 	case !errors.As(err, &unreachable):
 		return ""
 	case a.address != "":
-		return "check the address (port 9443), and that --pin is the one that \"lbctl passwd\" printed on that node"
+		return "check the address (port 9443), and that --pin is the one that \"lbctl token\" printed on that node"
 	case errors.Is(err, os.ErrPermission):
 		return "the socket belongs to root: use sudo"
 	case errors.Is(err, os.ErrNotExist):

@@ -115,15 +115,15 @@ func (a *app) metricsCommand() *cobra.Command {
 	}
 }
 
-func (a *app) passwdCommand() *cobra.Command {
+func (a *app) tokenCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "passwd",
+		Use:   "token",
 		Short: "Make a new token for the HTTPS API and print it once",
-		Long: `passwd replaces the token of the HTTPS API; the old one is worthless at once. The
+		Long: `token replaces the token of the HTTPS API; the old one is worthless at once. The
 node keeps only a hash, so the token is shown this one time, alone on standard
 output; the certificate's pin for --pin follows on standard error. It works on the
 node itself only.`,
-		Example: "  lbctl passwd > lb1.token",
+		Example: "  lbctl token > lb1.token",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(func(c *api.Client) error {

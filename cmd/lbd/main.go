@@ -43,6 +43,6 @@ mistake in the configuration.`,
 		PersistentPreRun: func(*cobra.Command, []string) { d.understood = true },
 	}
 	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	cmd.AddCommand(d.runCommand(), sentinelCommand())
+	cmd.AddCommand(d.runCommand(), sentinelCommand(), webCommand())
 	return cmd
 }

@@ -205,6 +205,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 		// A misspelt key has been reported already: do not also miss the right one.
 		if !slices.Contains(seen, name) && !slices.Contains(excused, name) {
 			d.fail(n, path, "%s is missing -- add %q", name, name+": …")
+			d.errs[len(d.errs)-1].Missing = name
 		}
 	}
 }

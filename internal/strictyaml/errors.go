@@ -16,6 +16,15 @@ type Error struct {
 	Msg       string // what is wrong
 	Hint      string // what to do, may be empty
 	Source    string // the text of the line
+	Missing   string // the key below Path that is not there, "" = that is not what is wrong
+}
+
+// Key is the path of what must be changed: of the missing key where one is.
+func (e Error) Key() string {
+	if e.Missing == "" {
+		return e.Path
+	}
+	return strings.TrimPrefix(e.Path+"."+e.Missing, ".")
 }
 
 // Error returns "file:line:col: path: message: hint".

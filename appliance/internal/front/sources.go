@@ -1,4 +1,4 @@
-package mgmt
+package front
 
 import (
 	"net"
@@ -71,4 +71,19 @@ type counted struct {
 func (c *counted) Close() error {
 	defer c.leave()
 	return c.Conn.Close()
+}
+
+// source is the unit of counting: an IPv4 address or an IPv6 /64, the least that one
+// host has.
+func source(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
+	bits := 64
+	if addr.Is4() {
+		bits = 32
+	}
+	p, err := addr.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
 }

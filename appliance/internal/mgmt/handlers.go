@@ -2,6 +2,7 @@ package mgmt
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/appliance/lb"
+	"github.com/vosbed/vosbed/internal/buildinfo"
 	"github.com/vosbed/vosbed/internal/strictyaml"
 )
 
@@ -20,7 +22,65 @@ func (s *Server) getHealthz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) {
-	reply(w, StatusOf(s.opts.Backend.Status.Status()))
+	st := StatusOf(s.opts.Backend.Status.Status())
+	st.Version = buildinfo.Get().Version
+	reply(w, st)
+}
+
+// Bounds of a graph.
+const (
+	usualSpan = 24 * time.Hour
+	mostSpan  = 8760 * time.Hour
+)
+
+func (s *Server) getStats(w http.ResponseWriter, r *http.Request) {
+	span := usualSpan
+	if text := r.URL.Query().Get("range"); text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < time.Minute || d > mostSpan {
+			s.refuse(w, r, &formatError{http.StatusBadRequest, fmt.Sprintf("query: range %q: write a time from 1m to 8760h", text)})
+			return
+		}
+		span = d
+	}
+	reply(w, s.opts.Backend.Graphs.Stats(span))
+}
+
+func (s *Server) postPairPeer(w http.ResponseWriter, r *http.Request) {
+	var in api.PeerQuestion
+	if err := decode(r, &in); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	answer(s, w, r, func(ctx context.Context) (api.PeerReport, error) {
+		return s.opts.Backend.Pairing.LookAt(ctx, in.Address)
+	})
+}
+
+func (s *Server) postPairCreate(w http.ResponseWriter, r *http.Request) {
+	var in api.PairCreate
+	if err := decode(r, &in); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	note(r).target = in.Address
+	s.done(w, r, s.opts.Backend.Pairing.Create(r.Context(), callerOf(r).user, in))
+}
+
+func (s *Server) postPairJoin(w http.ResponseWriter, r *http.Request) {
+	var in api.PairJoin
+	if err := decode(r, &in); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	note(r).target = in.Primary
+	answer(s, w, r, func(ctx context.Context) (api.PairJoined, error) {
+		return s.opts.Backend.Pairing.Join(ctx, in)
+	})
+}
+
+func (s *Server) postPairBreak(w http.ResponseWriter, r *http.Request) {
+	s.done(w, r, s.opts.Backend.Pairing.Break(r.Context(), callerOf(r).user))
 }
 
 func (s *Server) putServer(w http.ResponseWriter, r *http.Request) {
@@ -34,6 +94,7 @@ func (s *Server) putServer(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
+	note(r).after = strings.TrimSpace(want.State + " " + want.Deadline)
 	id := lb.RealID{Service: r.PathValue("service"), Real: r.PathValue("server")}
 	if err := known(s.opts.Backend.Status.Status(), id); err != nil {
 		s.refuse(w, r, err)
@@ -207,8 +268,8 @@ func (s *Server) postReload(w http.ResponseWriter, r *http.Request) {
 // postToken is for the unix socket: a stolen token must not be able to lock the
 // operator out.
 func (s *Server) postToken(w http.ResponseWriter, r *http.Request) {
-	if r.TLS != nil {
-		fail(w, http.StatusForbidden, "a new token is made on the node itself only: run lbctl passwd there")
+	if c := callerOf(r); c.from.IsValid() {
+		fail(w, http.StatusForbidden, "a new token is made on the node itself only: run lbctl token there")
 		return
 	}
 	text, err := s.tokens.replace()
@@ -239,20 +300,29 @@ func reply(w http.ResponseWriter, body any) {
 
 // fail writes a problem document.
 func fail(w http.ResponseWriter, status int, detail string, errs ...string) {
+	failWith(w, api.Problem{Status: status, Detail: detail, Errors: errs})
+}
+
+func failWith(w http.ResponseWriter, p api.Problem) {
+	if o, ok := w.(*outcome); ok {
+		o.refused(p.Detail)
+	}
+	p.Title = http.StatusText(p.Status)
 	w.Header().Set("Content-Type", api.ContentProblem)
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(api.Problem{
-		Title: http.StatusText(status), Status: status, Detail: detail, Errors: errs,
-	})
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p)
 }
 
 // refuse answers with the status that the error means.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var (
 		invalid *InvalidError
+		fields  *FieldsError
 		format  *formatError
 	)
 	switch {
+	case errors.As(err, &fields):
+		failWith(w, api.Problem{Status: http.StatusUnprocessableEntity, Detail: "some settings are not right", Fields: fields.Fields})
 	case errors.As(err, &invalid):
 		fail(w, http.StatusUnprocessableEntity, invalid.Detail, invalid.Errors...)
 	case errors.As(err, &format):

@@ -1,12 +1,13 @@
 // Package mgmt serves the management API (package api): over a unix socket, where
-// the kernel vouches for the caller, and over HTTPS with a bearer token. It turns
-// requests into calls of small interfaces and lb.Status into wire types and
-// metrics; it decides nothing about balancing.
+// the kernel vouches for the caller, and over another one for the web process (package
+// front), through which people come with a session and programs with a token. It
+// decides who may do what and keeps the audit trail, turns requests into calls of small
+// interfaces and lb.Status into wire types and metrics; it decides nothing about
+// balancing.
 package mgmt
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,8 +16,7 @@ import (
 	"net/netip"
 	"time"
 
-	"golang.org/x/net/netutil"
-
+	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
@@ -45,12 +45,34 @@ type ConfigSource interface {
 	Config(ctx context.Context) (yaml []byte, revision string, err error)
 }
 
+// Graphs are the samples of the past.
+type Graphs interface {
+	Stats(span time.Duration) api.Stats
+}
+
+// Pairing makes and breaks the pair (guide 14.1.2).
+type Pairing interface {
+	LookAt(ctx context.Context, address string) (api.PeerReport, error)
+	Create(ctx context.Context, user string, want api.PairCreate) error
+	Join(ctx context.Context, want api.PairJoin) (api.PairJoined, error)
+	Break(ctx context.Context, user string) error
+}
+
 // Backend is everything that the API needs of the appliance; all are required.
 type Backend struct {
 	Status   StatusSource
 	Operator Operator
 	Table    Table
 	Config   ConfigSource
+	Drafts   Drafts
+	Past     Past
+	Pairing  Pairing
+	Graphs   Graphs
+}
+
+func (b Backend) complete() bool {
+	return b.Status != nil && b.Operator != nil && b.Table != nil && b.Config != nil &&
+		b.Drafts != nil && b.Past != nil && b.Pairing != nil && b.Graphs != nil
 }
 
 // Filter picks persistence entries; zero fields match everything.
@@ -78,10 +100,11 @@ func (e *InvalidError) Error() string { return e.Detail }
 // Options are what a server needs from the outside.
 type Options struct {
 	Backend Backend
+	People  People
 	Logger  *slog.Logger
 	// TokenFile keeps the hash of the HTTPS token, mode 0600. If it is missing a
 	// token is made, and the plain text is left once in TokenFile + ".first", which
-	// the next new token (lbctl passwd) removes.
+	// the next new token (lbctl token) removes.
 	TokenFile string
 	// Pin of the HTTPS certificate, told with a new token.
 	Pin string
@@ -100,8 +123,6 @@ const (
 	graceTimeout  = 2 * time.Second
 	maxHeader     = 16 << 10
 	maxBody       = 1 << 20
-	maxConns      = 256 // per listener
-	maxPerSource  = 32  // of them from one address
 )
 
 // Server is the management API of one node.
@@ -109,14 +130,12 @@ type Server struct {
 	opts    Options
 	log     *slog.Logger
 	tokens  *tokens
-	logins  *limiter
 	handler http.Handler
 }
 
 // New prepares the server and reads or makes the token.
 func New(opts Options) (*Server, error) {
-	b := opts.Backend
-	if b.Status == nil || b.Operator == nil || b.Table == nil || b.Config == nil {
+	if !opts.Backend.complete() || !opts.People.complete() {
 		return nil, errors.New("management API: the backend is incomplete")
 	}
 	if opts.Logger == nil {
@@ -129,26 +148,24 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: opts, log: opts.Logger, tokens: t, logins: newLimiter()}
+	s := &Server{opts: opts, log: opts.Logger, tokens: t}
 	s.handler = s.mux()
 	return s, nil
 }
 
 // ServeUnix serves a listener made by [ListenUnix] until ctx ends.
 func (s *Server) ServeUnix(ctx context.Context, ln net.Listener) error {
-	srv := s.http(s.vouched(s.handler))
+	srv := s.http(s.vouched(onConsole(s.handler)))
 	srv.ConnContext = withPeer
 	return s.serve(ctx, srv, ln)
 }
 
-// ServeTLS serves HTTPS on ln (plain TCP) until ctx ends.
-func (s *Server) ServeTLS(ctx context.Context, ln net.Listener, cert tls.Certificate) error {
-	srv := s.http(s.authenticated(s.handler))
-	return s.serve(ctx, srv, tls.NewListener(limitSources(netutil.LimitListener(ln, maxConns), maxPerSource), &tls.Config{
-		Certificates: []tls.Certificate{cert},
-		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"http/1.1"},
-	}))
+// ServeWeb serves a listener made by [ListenUnix] to the web process, which runs as
+// that user, until ctx ends.
+func (s *Server) ServeWeb(ctx context.Context, ln net.Listener, uid int) error {
+	srv := s.http(s.onlyUser(uid, s.throughWeb(s.handler)))
+	srv.ConnContext = withPeer
+	return s.serve(ctx, srv, ln)
 }
 
 func (s *Server) http(h http.Handler) *http.Server {

@@ -4,10 +4,11 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vosbed/vosbed/appliance/internal/front"
 )
 
 // dialFrom opens a TLS connection from a local address; an error means that it was
@@ -28,7 +29,7 @@ func dialFrom(t *testing.T, from, to string) (*tls.Conn, error) {
 func TestOneSourceCannotTakeAllPlaces(t *testing.T) {
 	addr, _ := startTLS(t, newServer(t, &fake{status: sample()}))
 	var first *tls.Conn
-	for i := range maxPerSource {
+	for i := range front.MaxPerSource {
 		c, err := dialFrom(t, "127.0.0.1", addr)
 		if err != nil {
 			t.Fatalf("connection %d: %v", i+1, err)
@@ -74,16 +75,5 @@ func TestStrangersKeepNoConnection(t *testing.T) {
 		if err != nil || !strings.Contains(string(answer), "Connection: close") {
 			t.Errorf("%s: %v, answered\n%s", name, err, answer)
 		}
-	}
-}
-
-func TestPlacesComeBack(t *testing.T) {
-	s := limitSources(nil, 1)
-	a := source(netip.MustParseAddr("192.0.2.1"))
-	if !s.enter(a) || s.enter(a) {
-		t.Error("the bound does not hold")
-	}
-	if s.leave(a); len(s.open) != 0 || !s.enter(a) {
-		t.Error("a place is not given back")
 	}
 }

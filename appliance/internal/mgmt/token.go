@@ -10,9 +10,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/vosbed/vosbed/internal/atomicfile"
 )
 
 const (
@@ -47,7 +48,7 @@ func (t *tokens) parse(text string) error {
 	digits, ok := strings.CutPrefix(strings.TrimSpace(text), hashMark)
 	sum, err := hex.DecodeString(digits)
 	if !ok || err != nil || len(sum) != sha256.Size {
-		return fmt.Errorf("the token file %s is damaged: remove it and restart, then run lbctl passwd", t.path)
+		return fmt.Errorf("the token file %s is damaged: remove it and restart, then run lbctl token", t.path)
 	}
 	copy(t.hash[:], sum)
 	return nil
@@ -56,7 +57,7 @@ func (t *tokens) parse(text string) error {
 // first makes the token of a new node and leaves its text for the operator.
 func (t *tokens) first() error {
 	text := newToken()
-	if err := writeSecret(t.path+firstMark, text+"\n"); err != nil {
+	if err := atomicfile.Write(t.path+firstMark, []byte(text+"\n"), 0o600); err != nil {
 		return err
 	}
 	return t.keep(text)
@@ -78,7 +79,7 @@ func (t *tokens) keep(text string) error {
 	hash := sha256.Sum256([]byte(text))
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := writeSecret(t.path, hashMark+hex.EncodeToString(hash[:])+"\n"); err != nil {
+	if err := atomicfile.Write(t.path, []byte(hashMark+hex.EncodeToString(hash[:])+"\n"), 0o600); err != nil {
 		return err
 	}
 	t.hash = hash
@@ -98,21 +99,4 @@ func newToken() string {
 	b := make([]byte, tokenBytes)
 	_, _ = rand.Read(b) // never fails (crypto/rand)
 	return base64.RawURLEncoding.EncodeToString(b)
-}
-
-// writeSecret replaces a file in one step, mode 0600.
-func writeSecret(path, text string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("write the token file: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write the token file: %w", err)
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("write the token file: %w", err)
-	}
-	return nil
 }

@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ListenUnix opens the management socket at path with mode 0600, or 0660 for a
-// group other than 0. A socket left by a dead daemon is replaced in one step; a
+// ListenUnix opens the management socket at path for owner, mode 0600, and a group other
+// than 0, mode 0660. A socket left by a dead daemon is replaced in one step; a
 // living daemon is left alone and is an error.
-func ListenUnix(ctx context.Context, path string, group int) (net.Listener, error) {
+func ListenUnix(ctx context.Context, path string, owner Owner) (net.Listener, error) {
 	if conn, err := new(net.Dialer).DialContext(ctx, "unix", path); err == nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("another daemon answers on %s: stop it or use another --socket", path)
@@ -35,17 +35,22 @@ func ListenUnix(ctx context.Context, path string, group int) (net.Listener, erro
 		return nil, errors.Join(fmt.Errorf("open the management socket: got a %T", ln), ln.Close())
 	}
 	ul.SetUnlinkOnClose(false) // it would remove the name it was bound to
-	if err := publish(next, path, group); err != nil {
+	if err := publish(next, path, owner); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the management socket: %w", err), ln.Close(), os.Remove(next))
 	}
 	return &socket{ul, path}, nil
 }
 
-func publish(next, path string, group int) error {
+// Owner is who may open a socket beside root. Zero = nobody.
+type Owner struct{ UID, GID int }
+
+func publish(next, path string, owner Owner) error {
 	mode := os.FileMode(0o600)
-	if group != 0 {
+	if owner.GID != 0 && owner.UID == 0 {
 		mode = 0o660
-		if err := os.Chown(next, -1, group); err != nil {
+	}
+	if owner != (Owner{}) {
+		if err := os.Chown(next, orSame(owner.UID), orSame(owner.GID)); err != nil {
 			return err
 		}
 	}
@@ -53,6 +58,14 @@ func publish(next, path string, group int) error {
 		return err
 	}
 	return os.Rename(next, path)
+}
+
+// orSame leaves an owner as it is.
+func orSame(id int) int {
+	if id == 0 {
+		return -1
+	}
+	return id
 }
 
 // socket removes its name when closed.
@@ -113,6 +126,18 @@ func (s *Server) vouched(next http.Handler) http.Handler {
 		if !ok || !p.may(self, s.opts.Group) {
 			s.log.WarnContext(r.Context(), "management socket refused", "uid", p.id())
 			fail(w, http.StatusForbidden, "this user may not manage the appliance: use root, the daemon's user or a member of its group")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// onlyUser lets through root and one user.
+func (s *Server) onlyUser(uid int, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p, ok := r.Context().Value(peerKey{}).(*peer); !ok || (p.uid != uid && p.uid != 0) {
+			s.log.WarnContext(r.Context(), "the web process's socket refused", "uid", p.id())
+			fail(w, http.StatusForbidden, "this socket is for the web process of the appliance")
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -21,12 +21,12 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/lb"
+	"github.com/vosbed/vosbed/internal/atomicfile"
 )
 
 // partRecords is how many records go into one part: with the longest names, every
@@ -228,23 +228,5 @@ func (s *Store) save(set map[lb.RealID]Record) error {
 	if err != nil {
 		return fmt.Errorf("keep operator overrides: %w", err)
 	}
-	return replaceFile(s.path, data)
-}
-
-// replaceFile writes beside the file and renames, so that a power cut leaves the
-// old or the new text, never half of one.
-func replaceFile(path string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".overrides-*")
-	if err != nil {
-		return fmt.Errorf("keep operator overrides: %w", err)
-	}
-	defer os.Remove(tmp.Name())
-	_, werr := tmp.Write(data)
-	if err := errors.Join(werr, tmp.Sync(), tmp.Close()); err != nil {
-		return fmt.Errorf("keep operator overrides: %w", err)
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return fmt.Errorf("keep operator overrides: %w", err)
-	}
-	return nil
+	return atomicfile.Write(s.path, data, 0o600)
 }

@@ -120,13 +120,23 @@ func (l *loop) configure(c Config) error {
 		l.try("open the ping sockets", l.reopenProber())
 	}
 	l.try("watch the service link", l.rewatch())
+	if l.joins(old) {
+		l.machine = nil
+	}
 	l.begin()
 	return nil
 }
 
+// joins reports whether a node that served nothing gets a peer: it is as if it had just
+// started, for the peer may be the owner of what both will serve.
+func (l *loop) joins(old Config) bool {
+	return l.machine != nil && l.cfg.Cluster.Paired && !old.Cluster.Paired && len(old.VIPs) == 0
+}
+
 // begin starts the machine, or tells a running one.
 func (l *loop) begin() {
-	inPlace := l.machine == nil && l.inPlace()
+	// With no address there is nothing that a former life could have left in place.
+	inPlace := l.machine == nil && len(l.cfg.VIPs) > 0 && l.inPlace()
 	t := now()
 	l.progressAt, l.nextReport, l.nextProbe = t, t, t
 	if l.machine != nil {

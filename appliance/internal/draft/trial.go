@@ -1,0 +1,101 @@
+package draft
+
+import (
+	"context"
+	"time"
+)
+
+// retry is the pause after a configuration could not be put back.
+const retry = 5 * time.Second
+
+// Keep ends a trial: what is in force stays.
+func (s *Store) Keep(author string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refresh()
+	if s.trial == nil {
+		return ErrNoTrial
+	}
+	before := s.trial
+	s.trial = nil
+	if err := s.save(); err != nil {
+		s.trial = before
+		return err
+	}
+	s.opts.Logger.Info("the configuration on trial is kept", "user", author)
+	s.wake()
+	return nil
+}
+
+// Undo ends a trial: what was in force before comes back now.
+func (s *Store) Undo(ctx context.Context, author string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refresh()
+	if s.trial == nil {
+		return ErrNoTrial
+	}
+	return s.goBack(ctx, "user", author)
+}
+
+// goBack puts the former configuration in force. It is called with the lock held.
+func (s *Store) goBack(ctx context.Context, why ...any) error {
+	if err := s.opts.Apply(ctx, s.trial.former); err != nil {
+		return err
+	}
+	s.opts.Logger.InfoContext(ctx, "the configuration before the trial is in force again", why...)
+	s.trial = nil
+	s.saveOrLog()
+	s.wake()
+	return nil
+}
+
+// Run ends trials whose time is over, until ctx ends.
+func (s *Store) Run(ctx context.Context) error {
+	for {
+		timer := time.NewTimer(s.due())
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-s.woken:
+			timer.Stop()
+		case <-timer.C:
+			s.expire(ctx)
+		}
+	}
+}
+
+// never is longer than any trial.
+const never = 24 * time.Hour
+
+// due is the time until the trial ends.
+func (s *Store) due() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.trial == nil {
+		return never
+	}
+	return max(0, s.trial.until.Sub(s.opts.Now()))
+}
+
+// expire goes back if the time is over; if that fails, the trial goes on a little.
+func (s *Store) expire(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refresh()
+	if s.trial == nil || s.opts.Now().Before(s.trial.until) {
+		return
+	}
+	if err := s.goBack(ctx, "reason", "nobody kept it in time"); err != nil {
+		s.opts.Logger.ErrorContext(ctx, "the configuration before the trial cannot be put back, trying again", "err", err)
+		s.trial.until = s.opts.Now().Add(retry).UTC()
+	}
+}
+
+func (s *Store) wake() {
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
+}

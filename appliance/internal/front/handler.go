@@ -1,0 +1,79 @@
+package front
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"time"
+
+	"github.com/vosbed/vosbed/appliance/api"
+)
+
+// writeTimeout bounds one answer of the API; events stream for longer.
+const writeTimeout = time.Minute
+
+// Handler sends API calls to the daemon behind a socket and leaves the rest to the pages.
+func Handler(socket string, pages Pages, log *slog.Logger) (http.Handler, error) {
+	rest, err := pages(socket)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	calls := toDaemon(socket, log)
+	mux.Handle("/api/", calls)
+	mux.Handle(api.PathMetrics, calls)
+	mux.Handle("/", rest)
+	return mux, nil
+}
+
+// toDaemon passes a call on as it came, with its own token. What only this process may
+// say of a caller is taken from the connection.
+func toDaemon(socket string, log *slog.Logger) http.Handler {
+	var d net.Dialer
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host = "http", "lbd"
+			for name := range r.Out.Header {
+				if strings.HasPrefix(name, "X-Vosbed-") || name == "Cookie" {
+					r.Out.Header.Del(name)
+				}
+			}
+			r.Out.Header.Set(api.HeaderFrom, host(r.In.RemoteAddr))
+			r.Out.Header.Set(api.HeaderAgent, r.In.UserAgent())
+		},
+		Transport: &http.Transport{
+			DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", socket) },
+			MaxIdleConnsPerHost: 8,
+			IdleConnTimeout:     30 * time.Second,
+		},
+		// Who has shown no token keeps no connection: strangers must not take the places
+		// of those who have one.
+		ModifyResponse: func(r *http.Response) error {
+			if r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusTooManyRequests || r.Request.URL.Path == api.PathHealthz {
+				r.Header.Set("Connection", "close")
+			}
+			return nil
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			log.WarnContext(r.Context(), "the daemon does not answer", "err", err)
+			w.Header().Set("Content-Type", api.ContentProblem)
+			w.WriteHeader(http.StatusBadGateway)
+			_, _ = w.Write([]byte(`{"title":"Bad Gateway","status":502,"detail":"the load balancer daemon does not answer: it may be starting"}`))
+		},
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+		proxy.ServeHTTP(w, r)
+	})
+}
+
+func host(remote string) string {
+	h, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return remote
+	}
+	return h
+}

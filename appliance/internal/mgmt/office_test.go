@@ -1,0 +1,77 @@
+package mgmt
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/vosbed/vosbed/appliance/api"
+	"github.com/vosbed/vosbed/appliance/internal/accounts"
+)
+
+// openPeople makes empty accounts in a folder.
+func openPeople(t *testing.T, dir string) People {
+	t.Helper()
+	store, err := accounts.Open(filepath.Join(dir, "accounts.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trail, err := accounts.OpenTrail(filepath.Join(dir, "audit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return People{
+		Accounts: store, Trail: trail, Gate: accounts.NewGate(func() time.Time { return epoch }),
+		Sessions: accounts.NewSessions(accounts.SessionOptions{Now: func() time.Time { return epoch }}),
+	}
+}
+
+func (f *fake) Draft(context.Context) (api.Draft, error) {
+	return api.Draft{Tag: "t1", Base: "r1", Changes: []api.Change{{Text: "VIP a added"}}}, nil
+}
+
+func (f *fake) Read(_ context.Context, at Place) (api.ServiceDraft, error) {
+	return api.ServiceDraft{Tag: "t1", Fields: api.Fields{"name": at.Service + at.Part}}, f.note("read %v", at)
+}
+
+func (f *fake) Services(context.Context) ([]api.ServiceDraft, error) {
+	return []api.ServiceDraft{{Tag: "t1"}}, f.note("services")
+}
+
+func (f *fake) Write(_ context.Context, by By, at Place, fields api.Fields, add bool) error {
+	return f.note("write %v %v %v %t", by, at, fields, add)
+}
+
+func (f *fake) Apply(_ context.Context, by By, within time.Duration) error {
+	return f.note("apply %v %v", by, within)
+}
+
+func (f *fake) End(_ context.Context, by By, verb string) error { return f.note("%s %v", verb, by) }
+
+func (f *fake) History(context.Context) ([]api.Revision, error) {
+	return []api.Revision{{Number: 7, Revision: "r1"}}, f.note("history")
+}
+
+func (f *fake) Revision(_ context.Context, number int) ([]byte, error) {
+	return []byte("node:\n"), f.note("revision %d", number)
+}
+
+func (f *fake) Revert(_ context.Context, by By, number int) error {
+	return f.note("revert %v %d", by, number)
+}
+
+func (f *fake) LookAt(_ context.Context, address string) (api.PeerReport, error) {
+	return api.PeerReport{Address: address}, f.note("look %s", address)
+}
+
+func (f *fake) Create(_ context.Context, user string, want api.PairCreate) error {
+	return f.note("create %s %s", user, want.Address)
+}
+
+func (f *fake) Join(_ context.Context, want api.PairJoin) (api.PairJoined, error) {
+	return api.PairJoined{Secondary: "lb2"}, f.note("join %s", want.Primary)
+}
+func (f *fake) Break(_ context.Context, user string) error { return f.note("break %s", user) }
+
+func (f *fake) Stats(span time.Duration) api.Stats { return api.Stats{From: epoch, Step: span} }

@@ -1,0 +1,127 @@
+package web
+
+import (
+	"fmt"
+	"strings"
+)
+
+// input is one control of a form with its label; templates show it by
+// {{template "input" .}}.
+type input struct {
+	Name, Label string
+	Kind        string // text, password, number, select, checkbox, hidden; "" = text
+	Value       string
+	Options     []option // of a select
+	Hint        string   // below the control, in small
+	Error       string   // what is wrong with the value
+	Required    bool
+	Auto        string // autocomplete attribute, "" = off
+	Placeholder string
+}
+
+// option is one choice of a select.
+type option struct{ Value, Text string }
+
+// ID is the control's; labels and hints refer to it.
+func (i input) ID() string {
+	return "f-" + strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, i.Name)
+}
+
+// Describes lists the elements that describe the control, for aria-describedby.
+func (i input) Describes() string {
+	var ids []string
+	if i.Hint != "" {
+		ids = append(ids, i.ID()+"-hint")
+	}
+	if i.Error != "" {
+		ids = append(ids, i.ID()+"-error")
+	}
+	return strings.Join(ids, " ")
+}
+
+// Type is that of an input element.
+func (i input) Type() string {
+	if i.Kind == "" {
+		return "text"
+	}
+	return i.Kind
+}
+
+// Autocomplete is never left to a browser's guess.
+func (i input) Autocomplete() string {
+	if i.Auto == "" {
+		return "off"
+	}
+	return i.Auto
+}
+
+// section is a part of a form with a heading; one that is Advanced is folded away at
+// first (the guide's "[Advanced +]").
+type section struct {
+	Title    string
+	Advanced bool
+	Inputs   []input
+}
+
+// Wrong reports whether one of its inputs has an error: a folded section opens then.
+func (s section) Wrong() bool {
+	for _, i := range s.Inputs {
+		if i.Error != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// editor is a whole form, shown by {{template "editor" .}}.
+type editor struct {
+	Action   string // where it is posted
+	Submit   string // the word on its button: Update
+	Cancel   string // where Cancel leads, "" = no such button
+	Tag      string // of the draft that the person saw
+	Sections []section
+	Errors   formError
+}
+
+// place puts the messages of a refusal at their inputs; what has no input becomes
+// general.
+func (e *editor) place(refused formError) {
+	e.Errors.General = append(e.Errors.General, refused.General...)
+	left := map[string]string{}
+	for name, text := range refused.Fields {
+		left[name] = text
+	}
+	for s := range e.Sections {
+		for i := range e.Sections[s].Inputs {
+			in := &e.Sections[s].Inputs[i]
+			if text, ok := left[in.Name]; ok {
+				in.Error = text
+				delete(left, in.Name)
+			}
+		}
+	}
+	for name, text := range left {
+		if name != "" {
+			text = fmt.Sprintf("%s: %s", name, text)
+		}
+		e.Errors.General = append(e.Errors.General, text)
+	}
+}
+
+// Wrong lists the inputs with an error, for the summary at the top of the form.
+func (e editor) Wrong() []input {
+	var out []input
+	for _, s := range e.Sections {
+		for _, i := range s.Inputs {
+			if i.Error != "" {
+				out = append(out, i)
+			}
+		}
+	}
+	return out
+}

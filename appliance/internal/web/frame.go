@@ -1,0 +1,97 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/vosbed/vosbed/appliance/api"
+)
+
+// frame is what every page has around its screen. Templates reach a screen's own data
+// as .Data.
+type frame struct {
+	Screen, Title string
+	Version       string
+	Menu          []menuGroup
+	Session       api.Session
+	Status        *api.Status // nil = nobody is logged in, or the daemon did not say
+	Draft         *api.Draft  // nil = nothing is pending
+	Now           time.Time
+	Files         files
+	Data          any
+	// Path is the present page's, for forms that lead back to it.
+	Path string
+}
+
+// Admin and Operator say what the person may do.
+func (f frame) Admin() bool    { return rank(f.Session.Role) >= rank(api.RoleAdmin) }
+func (f frame) Operator() bool { return rank(f.Session.Role) >= rank(api.RoleOperator) }
+
+// frame gathers it. What cannot be had is left out: the screen matters more.
+func (v *visit) frame(screen, title string) frame {
+	f := frame{
+		Screen: screen, Title: title, Version: v.opts.Version, Session: v.session,
+		Now: v.opts.Now().UTC(), Files: v.files, Path: v.r.URL.RequestURI(),
+	}
+	if v.session.User == "" {
+		return f
+	}
+	f.Menu = menuFor(v.session.Role, screen)
+	if st, err := v.api.Status(v.ctx()); err == nil {
+		f.Status = &st
+	}
+	if d, err := v.api.Draft(v.ctx()); err == nil && (len(d.Changes) > 0 || d.Trial != nil) {
+		f.Draft = &d
+	}
+	return f
+}
+
+// cookieName: the prefix makes browsers insist on https, this host and the whole path
+// (RFC 6265bis 4.1.3.2).
+const cookieName = "__Host-vosbed"
+
+func tokenOf(r *http.Request) string {
+	c, err := r.Cookie(cookieName)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// setToken keeps a session's token in the browser until it closes; "" removes it.
+func setToken(w http.ResponseWriter, token string) {
+	c := &http.Cookie{Name: cookieName, Value: token, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	if token == "" {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
+// formError is what a form shows after it was refused: the person's input is kept.
+type formError struct {
+	Fields  map[string]string // message by field
+	General []string
+}
+
+// fieldErrors turns a refusal of the API into what a form can show. ok is false for an
+// error that belongs to no form.
+func fieldErrors(err error) (out formError, ok bool) {
+	problem, is := errors.AsType[*api.ProblemError](err)
+	if !is {
+		return out, false
+	}
+	p := problem.Problem
+	switch {
+	case p.Confirm || p.Status == http.StatusUnauthorized:
+		return out, false
+	case p.Status == http.StatusUnprocessableEntity && len(p.Fields) > 0:
+		out.Fields = p.Fields
+	case p.Status == http.StatusUnprocessableEntity, p.Status == http.StatusConflict, p.Status == http.StatusNotFound,
+		p.Status == http.StatusForbidden, p.Status == http.StatusTooManyRequests:
+		out.General = append([]string{p.Detail}, p.Errors...)
+	default:
+		return out, false
+	}
+	return out, true
+}

@@ -1,0 +1,3 @@
+package web
+
+func loginRoutes() []route { return nil }

@@ -1,0 +1,4 @@
+package web
+
+func overviewScreens() []screen { return nil }
+func overviewRoutes() []route   { return nil }

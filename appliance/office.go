@@ -1,0 +1,82 @@
+package appliance
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"github.com/vosbed/vosbed/appliance/api"
+	"github.com/vosbed/vosbed/appliance/config"
+	"github.com/vosbed/vosbed/appliance/internal/draft"
+	"github.com/vosbed/vosbed/appliance/internal/stats"
+	"github.com/vosbed/vosbed/appliance/lb"
+	"github.com/vosbed/vosbed/internal/strictyaml"
+)
+
+// openOffice opens what people work with: the pending configuration, what the pair
+// shares of it, and the graphs.
+func (a *Appliance) openOffice() error {
+	state := a.opts.StateDir
+	var err error
+	if a.shared, err = openShared(a, filepath.Join(state, "shared.json")); err != nil {
+		return err
+	}
+	a.pairing = &pairing{Appliance: a}
+	a.draft, err = draft.Open(draft.Options{
+		File: filepath.Join(state, "draft.json"), Tools: draftTools(), Logger: a.log,
+		Current: a.facts.current,
+		Apply: func(_ context.Context, cfg lb.Config) error {
+			if err := a.adopt(cfg); err != nil {
+				return err
+			}
+			a.shared.changed(cfg)
+			return nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	a.stats, err = stats.Open(stats.Options{File: filepath.Join(state, "graphs"), Source: stats.Machine(), Logger: a.log})
+	return err
+}
+
+// draftTools is what package config knows of a pending configuration.
+func draftTools() draft.Tools {
+	return draft.Tools{
+		Revision: config.Revision,
+		Mistakes: func(cfg lb.Config) []draft.Mistake { return mistakes(config.Mistakes(cfg)) },
+		Diff: func(before, after lb.Config) []draft.Change {
+			var out []draft.Change
+			for _, c := range config.Diff(before, after) {
+				out = append(out, draft.Change{
+					Path: c.Path, Text: c.Text, Before: c.Before, After: c.After,
+					Service: c.Service, Real: c.Real, Ends: c.Ends,
+				})
+			}
+			return out
+		},
+		Encode: config.EncodeDraft,
+		Decode: func(data []byte) (lb.Config, error) { return config.ParseDraft("draft", data) },
+	}
+}
+
+func mistakes(in strictyaml.Errors) []draft.Mistake {
+	var out []draft.Mistake
+	for _, m := range in {
+		out = append(out, draft.Mistake{Path: m.Key(), Message: m.Msg, Hint: m.Hint})
+	}
+	return out
+}
+
+// statPoints is how many samples a graph has at most.
+const statPoints = 600
+
+// Stats are the graphs of the latest time.
+func (b backend) Stats(span time.Duration) api.Stats {
+	w := b.stats.Window(span, statPoints)
+	out := api.Stats{From: w.From, Step: w.Step, Serie: []api.Series{}}
+	for _, s := range w.Series {
+		out.Serie = append(out.Serie, api.Series{Name: s.Name, Values: s.Values, Min: s.Min, Avg: s.Avg, Max: s.Max, Total: s.Total})
+	}
+	return out
+}
