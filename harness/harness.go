@@ -174,7 +174,7 @@ func (r *run) build(epoch time.Duration) error {
 	if err != nil {
 		return err
 	}
-	secrets, err := lab.Secrets(r.plan, r.mutant.Change.Secret)
+	secrets, err := lab.Secrets(r.plan, r.scn.Appliance, r.mutant.Change.Secret)
 	if err != nil {
 		return err
 	}

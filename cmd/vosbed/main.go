@@ -64,7 +64,7 @@ func (a *app) root() *cobra.Command {
 		return usage{fmt.Errorf("%w%s: see `%s --help`", err, nearFlag(cmd, err), cmd.CommandPath())}
 	})
 	root.PersistentFlags().StringVar(&a.scenarios, "scenarios", "scenarios", "folder of the scenarios")
-	root.AddCommand(a.runCommand(), a.superviseCommand(), a.engineCommand(), a.agentCommand())
+	root.AddCommand(a.runCommand(), a.superviseCommand(), a.engineCommand(), a.agentCommand(), a.browserCommand())
 	root.AddCommand(a.planCommand(), a.lintCommand(), a.listCommand(), a.judgeCommand(), a.reportCommand())
 	root.AddCommand(a.doctorCommand(), a.shellCommand(), a.mutantsCommand(), a.schemaCommand())
 	strict(root)

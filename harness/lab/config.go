@@ -20,13 +20,7 @@ const (
 // NodeSection makes the node-scope part of an appliance's configuration: its
 // names, addresses and the paths to its peer.
 func NodeSection(p *topo.Plan, m *topo.Machine) map[string]any {
-	node := map[string]any{"name": m.Name}
-	if m.Role != "" {
-		node["role"] = m.Role
-	}
-	if a := m.Addr(4); a.IsValid() {
-		node["management"] = []any{netip.AddrPortFrom(a, portManagement).String()}
-	}
+	node := freshNode(m)
 	if gw := gateways4(m); len(gw) > 0 {
 		node["ping"] = gw
 	}
@@ -54,6 +48,27 @@ func NodeSection(p *topo.Plan, m *topo.Machine) map[string]any {
 	return node
 }
 
+// freshNode is what a node knows out of the box: its name, its place in a pair on paper
+// and where its WebUI listens.
+func freshNode(m *topo.Machine) map[string]any {
+	node := map[string]any{"name": m.Name}
+	if m.Role != "" {
+		node["role"] = m.Role
+	}
+	if a := WebUI(m); a.IsValid() {
+		node["management"] = []any{a.String()}
+	}
+	return node
+}
+
+// WebUI returns where an appliance's WebUI listens.
+func WebUI(m *topo.Machine) netip.AddrPort {
+	if a := m.Addr(4); a.IsValid() {
+		return netip.AddrPortFrom(a, portManagement)
+	}
+	return netip.AddrPort{}
+}
+
 func gateways4(m *topo.Machine) []any {
 	var out []any
 	for _, g := range m.Gateways {
@@ -76,17 +91,27 @@ func peerOf(p *topo.Plan, m *topo.Machine) *topo.Machine {
 
 // Configure makes the configuration file and the pairing secret of every
 // appliance: the base, changed by the scenario's overlay and then by the node's
-// own, with the node section written by the lab.
+// own, with the node section written by the lab. A fresh one has no base.
 func Configure(p *topo.Plan, base, shared scenario.Overlay, own map[string]scenario.Overlay, dir string) (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for _, m := range p.OfKind(topo.KindAppliance) {
+		over, fresh := shared.Fresh(m.Name)
+		if fresh {
+			over = scenario.Overlay{"node": freshNode(m)}.Merge(over).Merge(own[m.Name])
+			b, err := over.YAML()
+			if err != nil {
+				return nil, fmt.Errorf("configuration of %s: %w", m.Name, err)
+			}
+			out[m.Name] = b
+			continue
+		}
 		paired := peerOf(p, m) != nil
 		cluster := map[string]any{"paired": paired}
 		if paired {
 			cluster["secret_file"] = SecretPath(dir, m.Name)
 		}
 		lab := scenario.Overlay{"cluster": cluster}
-		cfg := base.Merge(lab).Merge(shared).Merge(own[m.Name])
+		cfg := base.Merge(lab).Merge(over).Merge(own[m.Name])
 		cfg["node"] = NodeSection(p, m)
 		b, err := cfg.YAML()
 		if err != nil {
@@ -98,14 +123,17 @@ func Configure(p *topo.Plan, base, shared scenario.Overlay, own map[string]scena
 }
 
 // Secrets draws the pairing secret; every appliance gets the same, but the node
-// named odd gets one of its own.
-func Secrets(p *topo.Plan, odd string) (map[string]string, error) {
+// named odd gets one of its own, and fresh ones get none.
+func Secrets(p *topo.Plan, over scenario.Overlay, odd string) (map[string]string, error) {
 	shared, err := newSecret()
 	if err != nil {
 		return nil, err
 	}
 	out := map[string]string{}
 	for _, m := range p.OfKind(topo.KindAppliance) {
+		if _, fresh := over.Fresh(m.Name); fresh {
+			continue
+		}
 		out[m.Name] = shared
 		if m.Name == odd {
 			if out[m.Name], err = newSecret(); err != nil {

@@ -54,6 +54,9 @@ type Lab struct {
 	gaps   []observe.Gap
 	values map[string]map[string]float64 // last value of samples, by load and metric
 	bulk   map[string]float64            // bytes delivered, by load
+
+	browserMu sync.Mutex // guards browsers, and is held while one opens
+	browsers  map[string]*browsing
 }
 
 // WorstGap returns the longest hole of a probe that began after since or lasted
@@ -95,6 +98,7 @@ func Build(plan *topo.Plan, opt Options) (*Lab, error) {
 		plan: plan, opt: opt, nodes: map[string]*Node{}, agents: map[string]*Agent{},
 		wires: map[string][]func() error{}, faults: map[string]*Injected{},
 		values: map[string]map[string]float64{}, bulk: map[string]float64{},
+		browsers: map[string]*browsing{},
 	}
 	if err := l.build(); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -162,6 +166,9 @@ func (l *Lab) Node(name string) *Node { return l.nodes[name] }
 
 // Plan returns the topology.
 func (l *Lab) Plan() *topo.Plan { return l.plan }
+
+// Path returns where a file of the run directory is.
+func (l *Lab) Path(name string) string { return filepath.Join(l.opt.Dir, name) }
 
 // NS returns the node's network namespace.
 func (n *Node) NS() *netns.NS { return n.ns }
@@ -286,7 +293,7 @@ func (l *Lab) Delivered() map[string]any {
 
 // Close stops every process and takes everything down. It is safe to call twice.
 func (l *Lab) Close() error {
-	var errs []error
+	errs := []error{l.closeBrowsers()}
 	for name := range l.agents {
 		l.agents[name].Kill()
 	}

@@ -77,14 +77,16 @@ func (l *Lab) startAppliance(ctx context.Context, n *Node) error {
 	})
 }
 
-// writeConfig writes the node's configuration and pairing secret once.
+// writeConfig writes the node's configuration and pairing secret, if it has one, once.
 func (l *Lab) writeConfig(n *Node) (string, error) {
 	file := filepath.Join(n.dir, "config.yaml")
 	if _, err := os.Stat(file); err == nil {
 		return file, nil
 	}
-	if err := os.WriteFile(filepath.Join(n.dir, "secret"), []byte(l.opt.Secrets[n.Name]), 0o600); err != nil {
-		return "", fmt.Errorf("write pairing secret: %w", err)
+	if secret := l.opt.Secrets[n.Name]; secret != "" {
+		if err := os.WriteFile(filepath.Join(n.dir, "secret"), []byte(secret), 0o600); err != nil {
+			return "", fmt.Errorf("write pairing secret: %w", err)
+		}
 	}
 	if err := os.WriteFile(file, l.opt.Configs[n.Name], 0o600); err != nil {
 		return "", fmt.Errorf("write configuration: %w", err)

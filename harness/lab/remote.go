@@ -57,6 +57,13 @@ func (r *Remote) Pair(ctx context.Context, command string) error {
 	return err
 }
 
+// SetPassword makes an account an administrator's with that password.
+func (r *Remote) SetPassword(ctx context.Context, user, password string) error {
+	path := strings.Replace(api.PathAccount, "{name}", url.PathEscape(user), 1)
+	_, err := r.call(ctx, http.MethodPut, path, api.NewAccount{Role: "admin", Password: password})
+	return err
+}
+
 // ClearPersistence removes entries; empty fields match all.
 func (r *Remote) ClearPersistence(ctx context.Context, service, client, server string) error {
 	q := url.Values{}

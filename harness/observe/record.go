@@ -23,6 +23,7 @@ const (
 	KindSeries Kind = "series" // Series: one interval of a load, for plots
 	KindSample Kind = "sample" // Sample: one measured value
 	KindFrame  Kind = "frame"  // Frame: an ARP/ND claim to a VIP seen on the segment
+	KindShot   Kind = "shot"   // Shot: a picture of a browser step, Name = step
 	KindBroken Kind = "broken" // Note: the lab failed, no verdict about the product
 )
 
@@ -72,6 +73,11 @@ type Fault struct {
 	// out (kill, halt, unhealthy, ...); 0 for other targets. Clients that leave
 	// it have not lost their persistence.
 	Server uint16 `json:"server,omitempty"`
+}
+
+// Shot is a picture of what a step saw.
+type Shot struct {
+	File string `json:"file"` // within the run directory
 }
 
 // Note is free text.

@@ -36,6 +36,7 @@ type page struct {
 	Tiles     []pair
 	Groups    []group
 	Steps     []step
+	Pictured  bool // some step has a picture
 	Scenario  string
 }
 
@@ -60,6 +61,10 @@ type plot struct {
 // step is one step of the scenario.
 type step struct {
 	Name, What, From, Took, Err string
+	// Shot is the file of its picture within the run directory, Picture a smaller copy
+	// as a data URI.
+	Shot    string
+	Picture template.URL
 }
 
 // html writes the page.
@@ -82,6 +87,7 @@ func (in *input) page() page {
 		Facts: in.facts(), Steps: tl.stepList(), Scenario: in.scenario,
 		Lanes: tl.svg(), LaneTable: tl.table(), Plots: plots(in, tl),
 	}
+	p.Pictured = pictures(in.dir, p.Steps)
 	p.Tiles, p.Groups = groups(in.metrics)
 	for _, e := range r.Expectations {
 		p.Rows = append(p.Rows, row{e, signOf(e.Verdict)})

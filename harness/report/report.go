@@ -83,6 +83,7 @@ func Write(dir string) error {
 
 // input is all that a report is made of.
 type input struct {
+	dir      string
 	result   Result
 	history  []observe.Record
 	metrics  verdict.Metrics
@@ -91,7 +92,7 @@ type input struct {
 }
 
 func load(dir string) (*input, error) {
-	var in input
+	in := input{dir: dir}
 	var err error
 	if in.result, err = Read(dir); err != nil {
 		return nil, err

@@ -31,6 +31,7 @@ type bar struct {
 	text     string
 	class    string
 	err      string
+	shot     string // file of its picture
 }
 
 func seconds(t time.Duration) float64 { return t.Seconds() }
@@ -66,6 +67,8 @@ func (tl *timeline) take(r observe.Record) {
 				break
 			}
 		}
+	case observe.KindShot:
+		tl.shot(r)
 	case observe.KindStatus:
 		tl.status(r, at)
 	case observe.KindGap:
@@ -95,6 +98,20 @@ func (tl *timeline) step(r observe.Record, at float64) {
 	for i := range slices.Backward(tl.steps) {
 		if b := &tl.steps[i]; b.name == r.Name && b.to == tl.end {
 			b.to, b.err = at, s.Err
+			return
+		}
+	}
+}
+
+// shot gives a picture to the step that took it, which has not ended yet.
+func (tl *timeline) shot(r observe.Record) {
+	s, err := observe.Decode[observe.Shot](r)
+	if err != nil {
+		return
+	}
+	for i := range slices.Backward(tl.steps) {
+		if b := &tl.steps[i]; b.name == r.Name && b.to == tl.end {
+			b.shot = s.File
 			return
 		}
 	}
@@ -167,7 +184,9 @@ func stateClass(state string) string {
 func (tl *timeline) stepList() []step {
 	var out []step
 	for _, s := range tl.steps {
-		out = append(out, step{s.name, s.text, fmt.Sprintf("%.1f s", s.from), fmt.Sprintf("%.2f s", s.to-s.from), s.err})
+		out = append(out, step{
+			Name: s.name, What: s.text, From: fmt.Sprintf("%.1f s", s.from), Took: fmt.Sprintf("%.2f s", s.to-s.from), Err: s.err, Shot: s.shot,
+		})
 	}
 	return out
 }

@@ -49,6 +49,7 @@ func check(s *Scenario, doc *strictyaml.Doc) error {
 		c.load(name, s.Loads[name])
 	}
 	c.requires()
+	c.fresh()
 	c.wires("wire", s.Wire)
 	c.steps("steps", s.Steps)
 	c.expect()

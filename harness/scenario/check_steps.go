@@ -42,6 +42,8 @@ func (st Step) kinds() []string {
 		{"carried", st.Carried != ""},
 		{"parallel", st.Parallel != nil},
 		{"play", st.Play != nil},
+		{"browser", st.Browser != nil},
+		{"password", st.Password != nil},
 	}
 	var out []string
 	for _, p := range present {
@@ -113,6 +115,10 @@ func (c *checker) step(at string, st Step) {
 		c.node(at, st.Forget)
 	case "play":
 		c.play(at, *st.Play)
+	case "browser":
+		c.browser(at, *st.Browser)
+	case "password":
+		c.password(at, *st.Password)
 	case "parallel":
 		c.steps(at, st.Parallel)
 	}

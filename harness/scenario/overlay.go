@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 
 	yaml "go.yaml.in/yaml/v4"
@@ -192,4 +193,23 @@ func mergeNamed(base []any, over []namedItem, keep bool) []any {
 		}
 	}
 	return out
+}
+
+// FreshKey is the key of an overlay that starts every appliance (true), or those of a
+// list, with no more than its name, its role and the address of its WebUI: no service,
+// no peer, no secret. The overlay's other keys are laid over that.
+const FreshKey = "fresh"
+
+// Fresh reports whether the overlay starts that node fresh, and returns the overlay
+// without the key.
+func (o Overlay) Fresh(node string) (rest Overlay, fresh bool) {
+	rest = maps.Clone(o)
+	delete(rest, FreshKey)
+	switch v := o[FreshKey].(type) {
+	case bool:
+		return rest, v
+	case []any:
+		return rest, slices.Contains(v, any(node))
+	}
+	return rest, false
 }

@@ -9,7 +9,7 @@ import (
 // Programs returns the programs of others that a scenario may require, by name,
 // with the Debian package each is in.
 func Programs() map[string]string {
-	return map[string]string{FFprobe: "ffmpeg", FFmpeg: "ffmpeg", "haproxy": "haproxy"}
+	return map[string]string{FFprobe: "ffmpeg", FFmpeg: "ffmpeg", "haproxy": "haproxy", Chromium: "chromium"}
 }
 
 // Features returns the findings of `vosbed doctor` that a scenario may require.
@@ -22,21 +22,24 @@ func (c *checker) requires() {
 			c.failf(fmt.Sprintf("requires[%d]", i), "unknown requirement %q -- %s", name, hint(name, known))
 		}
 	}
-	c.players(c.s.Steps)
+	c.programs(c.s.Steps)
 }
 
-// players sees to it that a scenario says which players it runs, so that a run
-// without them ends before it begins.
-func (c *checker) players(steps []Step) {
+// programs sees to it that a scenario says which players and browsers it runs, so that
+// a run without them ends before it begins.
+func (c *checker) programs(steps []Step) {
 	for _, st := range steps {
 		switch {
 		case st.Play != nil && !slices.Contains(c.s.Requires, st.Play.Player):
 			c.failf("requires", "steps run %s -- add it to requires", st.Play.Player)
 			return
+		case st.Browser != nil && !slices.Contains(c.s.Requires, Chromium):
+			c.failf("requires", "steps run %s -- add it to requires", Chromium)
+			return
 		case st.Parallel != nil:
-			c.players(st.Parallel)
+			c.programs(st.Parallel)
 		case st.Trials != nil:
-			c.players(st.Trials.Steps)
+			c.programs(st.Trials.Steps)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/invopop/jsonschema"
 
+	"github.com/vosbed/vosbed/harness/browser"
 	"github.com/vosbed/vosbed/harness/topo"
 	"github.com/vosbed/vosbed/harness/traffic"
 )
@@ -73,8 +74,10 @@ func special(t reflect.Type) *jsonschema.Schema {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
 		return &jsonschema.Schema{Type: "string", Pattern: `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`}
-	case reflect.TypeFor[Overlay]():
+	case reflect.TypeFor[Overlay](), reflect.TypeFor[browser.Fields]():
 		return &jsonschema.Schema{Type: "object"}
+	case reflect.TypeFor[browser.Cells]():
+		return &jsonschema.Schema{Type: "array"}
 	}
 	return nil
 }

@@ -25,7 +25,8 @@ type Scenario struct {
 	Topology topo.Spec     `yaml:"topology,omitempty"`
 	// Appliance changes the reference configuration of both appliances. Lists of
 	// named things (services, real_servers) may be written as maps by name; a null
-	// deletes.
+	// deletes. `fresh: true` starts them without any, as they come out of the box: see
+	// FreshKey.
 	Appliance Overlay `yaml:"appliance,omitempty"`
 	// Dataplane is the engine asked of lbd: auto, tcx, clsact or memory.
 	Dataplane string `yaml:"dataplane,omitempty"`
@@ -106,6 +107,8 @@ type Step struct {
 	Carried     string            `yaml:"carried,omitempty"` // a metric: see package step
 	Parallel    []Step            `yaml:"parallel,omitempty"`
 	Play        *PlayStep         `yaml:"play,omitempty"`
+	Browser     *BrowserStep      `yaml:"browser,omitempty"`
+	Password    *PasswordStep     `yaml:"password,omitempty"`
 }
 
 // Until waits for an expression over one status record. Node is a node, a role

@@ -42,6 +42,7 @@ type Runner struct {
 	Rand     *rand.Rand
 	Progress Progress
 	plays    atomic.Int64 // players run so far
+	shots    atomic.Int64 // pictures taken so far
 
 	// mu guards what follows and Rand: steps may run in parallel.
 	mu     sync.Mutex
@@ -77,6 +78,8 @@ func kinds() map[string]kind {
 		"carried":     (*Runner).carried,
 		"parallel":    (*Runner).parallel,
 		"play":        (*Runner).play,
+		"browser":     (*Runner).browser,
+		"password":    (*Runner).password,
 	}
 }
 

@@ -61,6 +61,10 @@ func words(st scenario.Step) string {
 		return "count who carried the probes: " + st.Carried
 	case "play":
 		return playWords(*st.Play)
+	case "browser":
+		return browserWords(*st.Browser)
+	case "password":
+		return fmt.Sprintf("set the password of %s on %s", st.Password.User, st.Password.Node)
 	case "parallel":
 		return fmt.Sprintf("%d steps at once", len(st.Parallel))
 	}

@@ -93,7 +93,7 @@ func (r *Result) describe(history []observe.Record) {
 			if span, err := observe.Decode[observe.Span](rec); err == nil && span.Err != "" {
 				r.FailedSteps = append(r.FailedSteps, rec.Name)
 			}
-		case observe.KindEvent:
+		case observe.KindEvent, observe.KindShot:
 		case observe.KindFault, observe.KindHeal, observe.KindStatus,
 			observe.KindGap, observe.KindSeries, observe.KindSample, observe.KindFrame:
 			if !readable(rec) {
@@ -122,7 +122,7 @@ func readable(r observe.Record) bool {
 		_, err = observe.Decode[observe.Frame](r)
 	case observe.KindStatus:
 		_, err = observe.Decode[map[string]any](r)
-	case observe.KindRun, observe.KindStep, observe.KindEvent, observe.KindBroken:
+	case observe.KindRun, observe.KindStep, observe.KindEvent, observe.KindShot, observe.KindBroken:
 	}
 	return err == nil
 }

@@ -247,7 +247,7 @@ func index(history []observe.Record) *facts {
 				h.learn(run)
 				h.begun = timed[observe.Run]{t: r.T, at: i, v: run}
 			}
-		case observe.KindStep, observe.KindEvent, observe.KindBroken:
+		case observe.KindStep, observe.KindEvent, observe.KindShot, observe.KindBroken:
 		}
 	}
 	sortTimed(h.series)

@@ -7,10 +7,10 @@ import (
 	"os/exec"
 )
 
-// packages are the Debian packages of the independent clients that tests play
-// media with, each with the program that proves it installed.
+// packages are the Debian packages of the independent clients that tests use, media
+// players and a browser, each with the program that proves it installed.
 func packages() map[string]string {
-	return map[string]string{"ffprobe": "ffmpeg"}
+	return map[string]string{"ffprobe": "ffmpeg", "chromium": "chromium"}
 }
 
 // setup installs what is missing. Without root or apt it says what is missing and
