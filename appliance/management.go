@@ -40,7 +40,7 @@ func (a *Appliance) management(ctx context.Context) ([]task, error) {
 	if err != nil {
 		return nil, err
 	}
-	socket, err := mgmt.ListenUnix(ctx, a.opts.Socket, mgmt.Owner{})
+	socket, err := mgmt.ListenUnix(ctx, a.opts.Socket, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -65,13 +65,12 @@ func (a *Appliance) webTasks(ctx context.Context, server *mgmt.Server, cert tls.
 	if err != nil {
 		return nil, err
 	}
-	path := a.opts.Socket + ".web"
-	inner, err := mgmt.ListenUnix(ctx, path, mgmt.Owner{UID: uid, GID: gid})
+	inner, err := mgmt.ListenPrivate(ctx)
 	if err != nil {
 		return nil, errors.Join(err, closeAll(listeners))
 	}
 	handle, err := front.New(front.Options{
-		Listeners: listeners, Socket: path, Cert: cert,
+		Listeners: listeners, Socket: inner.Addr().String(), Cert: cert,
 		UID: uint32(uid), GID: uint32(gid), Logger: a.log,
 	})
 	if err != nil {

@@ -2,7 +2,9 @@ package appliance
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
@@ -10,7 +12,6 @@ import (
 	"github.com/vosbed/vosbed/appliance/internal/draft"
 	"github.com/vosbed/vosbed/appliance/internal/stats"
 	"github.com/vosbed/vosbed/appliance/lb"
-	"github.com/vosbed/vosbed/internal/strictyaml"
 )
 
 // openOffice opens what people work with: the pending configuration, what the pair
@@ -44,7 +45,7 @@ func (a *Appliance) openOffice() error {
 func draftTools() draft.Tools {
 	return draft.Tools{
 		Revision: config.Revision,
-		Mistakes: func(cfg lb.Config) []draft.Mistake { return mistakes(config.Mistakes(cfg)) },
+		Mistakes: mistakes,
 		Diff: func(before, after lb.Config) []draft.Change {
 			var out []draft.Change
 			for _, c := range config.Diff(before, after) {
@@ -60,10 +61,21 @@ func draftTools() draft.Tools {
 	}
 }
 
-func mistakes(in strictyaml.Errors) []draft.Mistake {
+// mistakes tells what keeps a configuration from taking effect; a service is called by
+// its name and not by its number.
+func mistakes(cfg lb.Config) []draft.Mistake {
 	var out []draft.Mistake
-	for _, m := range in {
-		out = append(out, draft.Mistake{Path: m.Key(), Message: m.Msg, Hint: m.Hint})
+	for _, m := range config.Mistakes(cfg) {
+		one := draft.Mistake{Path: m.Key(), Message: m.Msg, Hint: m.Hint}
+		if strings.HasSuffix(one.Path, ".real_servers") && m.Missing != "" {
+			one.Message, one.Hint = "has no real servers yet", "add one"
+		}
+		var i int
+		if n, err := fmt.Sscanf(one.Path, "services[%d]", &i); err == nil && n == 1 && i < len(cfg.Services) {
+			one.Path = "VIP " + cfg.Services[i].Name + strings.TrimPrefix(one.Path, fmt.Sprintf("services[%d]", i))
+			one.Path = strings.TrimSuffix(one.Path, ".real_servers")
+		}
+		out = append(out, one)
 	}
 	return out
 }

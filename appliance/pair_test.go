@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == "sentinel":
 		code = exitCode(appliance.Sentinel(context.Background(), os.NewFile(appliance.SentinelFd, "main")))
+	case len(os.Args) == 2 && os.Args[1] == "web":
+		code = exitCode(appliance.Web(context.Background(), os.NewFile(appliance.WebFd, "daemon"), slog.New(slog.DiscardHandler)))
 	case os.Getenv("VOSBED_TEST_NODE") != "":
 		code = exitCode(runNode(os.Getenv("VOSBED_TEST_NODE")))
 	default:

@@ -330,6 +330,8 @@ func judge(doc map[string]any, prefix string) (lb.Config, error) {
 		switch {
 		case m.Missing != "":
 			text = "is missing"
+		case m.Hint == "remove the quotes": // they are ours: a form has none
+			text = strings.Replace(text, "the text ", "", 1)
 		case m.Hint != "":
 			text += ": " + m.Hint
 		}

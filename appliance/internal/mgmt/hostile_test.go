@@ -54,7 +54,7 @@ func raw(t *testing.T, path, request string) (status int, header http.Header, bo
 func TestHostileRequests(t *testing.T) {
 	f := &fake{status: sample()}
 	path := filepath.Join(t.TempDir(), "s")
-	ln, err := ListenUnix(t.Context(), path, Owner{})
+	ln, err := ListenUnix(t.Context(), path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestOtherUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "s")
-	ln, err := ListenUnix(t.Context(), path, Owner{})
+	ln, err := ListenUnix(t.Context(), path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

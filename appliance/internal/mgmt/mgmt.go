@@ -160,7 +160,7 @@ func (s *Server) ServeUnix(ctx context.Context, ln net.Listener) error {
 	return s.serve(ctx, srv, ln)
 }
 
-// ServeWeb serves a listener made by [ListenUnix] to the web process, which runs as
+// ServeWeb serves a listener made by [ListenPrivate] to the web process, which runs as
 // that user, until ctx ends.
 func (s *Server) ServeWeb(ctx context.Context, ln net.Listener, uid int) error {
 	srv := s.http(s.onlyUser(uid, s.throughWeb(s.handler)))

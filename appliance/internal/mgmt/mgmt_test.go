@@ -107,7 +107,7 @@ func start(t *testing.T, serve func(context.Context) error) {
 func startUnix(t *testing.T, s *Server) *api.Client {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
-	ln, err := ListenUnix(t.Context(), path, Owner{})
+	ln, err := ListenUnix(t.Context(), path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,13 +127,12 @@ func startTLS(t *testing.T, s *Server) (addr, pin string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "web")
-	inner, err := ListenUnix(t.Context(), path, Owner{})
+	inner, err := ListenPrivate(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	start(t, func(ctx context.Context) error { return s.ServeWeb(ctx, inner, os.Getuid()) })
-	h, err := front.Handler(path, func(string) (http.Handler, error) { return http.NotFoundHandler(), nil }, slog.New(slog.DiscardHandler))
+	h, err := front.Handler(inner.Addr().String(), func(string) (http.Handler, error) { return http.NotFoundHandler(), nil }, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,14 +363,14 @@ func TestSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = ListenUnix(t.Context(), path, Owner{}); err == nil {
+	if _, err = ListenUnix(t.Context(), path, 0); err == nil {
 		t.Error("took the socket of a living daemon")
 	}
 	if ul, ok := stale.(*net.UnixListener); ok {
 		ul.SetUnlinkOnClose(false)
 	}
 	_ = stale.Close()
-	ln, err := ListenUnix(t.Context(), path, Owner{})
+	ln, err := ListenUnix(t.Context(), path, 0)
 	if err != nil {
 		t.Fatalf("a dead daemon's socket was not replaced: %v", err)
 	}

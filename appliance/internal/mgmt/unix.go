@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ListenUnix opens the management socket at path for owner, mode 0600, and a group other
-// than 0, mode 0660. A socket left by a dead daemon is replaced in one step; a
+// ListenUnix opens the management socket at path with mode 0600, or 0660 for a group other
+// than 0. A socket left by a dead daemon is replaced in one step; a
 // living daemon is left alone and is an error.
-func ListenUnix(ctx context.Context, path string, owner Owner) (net.Listener, error) {
+func ListenUnix(ctx context.Context, path string, group int) (net.Listener, error) {
 	if conn, err := new(net.Dialer).DialContext(ctx, "unix", path); err == nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("another daemon answers on %s: stop it or use another --socket", path)
@@ -35,22 +35,28 @@ func ListenUnix(ctx context.Context, path string, owner Owner) (net.Listener, er
 		return nil, errors.Join(fmt.Errorf("open the management socket: got a %T", ln), ln.Close())
 	}
 	ul.SetUnlinkOnClose(false) // it would remove the name it was bound to
-	if err := publish(next, path, owner); err != nil {
+	if err := publish(next, path, group); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the management socket: %w", err), ln.Close(), os.Remove(next))
 	}
 	return &socket{ul, path}, nil
 }
 
-// Owner is who may open a socket beside root. Zero = nobody.
-type Owner struct{ UID, GID int }
-
-func publish(next, path string, owner Owner) error {
-	mode := os.FileMode(0o600)
-	if owner.GID != 0 && owner.UID == 0 {
-		mode = 0o660
+// ListenPrivate opens a socket without a place in the file system (unix(7), abstract), for
+// a process that another user runs as and that can walk nowhere. Its name is told to that
+// process alone; who may use it is decided by the caller's credentials.
+func ListenPrivate(ctx context.Context) (net.Listener, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "unix", "@vosbed-"+newToken())
+	if err != nil {
+		return nil, fmt.Errorf("open the web process's socket: %w", err)
 	}
-	if owner != (Owner{}) {
-		if err := os.Chown(next, orSame(owner.UID), orSame(owner.GID)); err != nil {
+	return ln, nil
+}
+
+func publish(next, path string, group int) error {
+	mode := os.FileMode(0o600)
+	if group != 0 {
+		mode = 0o660
+		if err := os.Chown(next, -1, group); err != nil {
 			return err
 		}
 	}
@@ -58,14 +64,6 @@ func publish(next, path string, owner Owner) error {
 		return err
 	}
 	return os.Rename(next, path)
-}
-
-// orSame leaves an owner as it is.
-func orSame(id int) int {
-	if id == 0 {
-		return -1
-	}
-	return id
 }
 
 // socket removes its name when closed.
