@@ -28,6 +28,9 @@ type frame struct {
 func (f frame) Admin() bool    { return rank(f.Session.Role) >= rank(api.RoleAdmin) }
 func (f frame) Operator() bool { return rank(f.Session.Role) >= rank(api.RoleOperator) }
 
+// Alone reports whether the node has no peer.
+func (f frame) Alone() bool { return f.Status == nil || f.Status.Role == "standalone" }
+
 // frame gathers it. What cannot be had is left out: the screen matters more.
 func (v *visit) frame(screen, title string) frame {
 	f := frame{
