@@ -1,205 +1,218 @@
 package stats
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
-var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-
-func load(x float64) values {
-	nan := math.NaN()
-	return values{nan, nan, x, nan, nan, nan}
+// fake is a machine that receives 1000 bytes/s until it fails.
+type fake struct {
+	mu    sync.Mutex
+	began time.Time
+	asked int
+	err   error
 }
 
-func TestExtremesSurviveEveryResolution(t *testing.T) {
-	all := levels()
-	for i := range 24 * 360 { // a day of samples
-		x := 1.0
-		if i == 4000 {
-			x = 9
-		}
-		for _, l := range all {
-			l.add(noon.Add(time.Duration(i)*10*time.Second), load(x))
-		}
-	}
-	end := noon.Add(24*time.Hour - 10*time.Second)
-	for span, points := range map[time.Duration]int{24 * time.Hour: 100, 7 * 24 * time.Hour: 50, 365 * 24 * time.Hour: 10} {
-		s := window(all, end, span, points).Series[2]
-		if len(s.Values) > points || *s.Max != 9 || *s.Min != 1 || math.Abs(*s.Avg-1) > 0.01 || s.Total != nil {
-			t.Errorf("%v: %d values, min %v avg %v max %v", span, len(s.Values), *s.Min, *s.Avg, *s.Max)
-		}
-	}
-	hour := window(all, end, time.Hour, 600).Series[2]
-	if len(hour.Values) != 360 || *hour.Max != 1 || hour.Values[359] == nil || hour.Values[0] == nil {
-		t.Errorf("the last hour has %d values, max %v", len(hour.Values), *hour.Max)
-	}
+func (f *fake) sample() (Sample, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked++
+	d := time.Since(f.began)
+	return Sample{RX: uint64(1000 * d.Seconds()), TX: 7, Load1: 0.25, Memory: 1 << 30}, f.err
 }
 
-func TestGapsAreGaps(t *testing.T) {
-	all := levels()
-	for _, s := range []int{0, 10, 60} {
-		all[0].add(noon.Add(time.Duration(s)*time.Second), load(1))
-	}
-	got := ""
-	for _, v := range window(all, noon.Add(70*time.Second), 80*time.Second, 600).Series[2].Values {
-		got += map[bool]string{true: "x", false: "."}[v != nil]
-	}
-	if got != "xx....x." {
-		t.Errorf("measured: %s", got)
-	}
-	if s := window(levels(), noon, time.Hour, 10).Series[0]; s.Min != nil || s.Total != nil || s.Values[0] != nil {
-		t.Error("something was measured in an empty ring")
-	}
+// set makes the machine fail, or work again.
+func (f *fake) set(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
 }
 
-func TestRates(t *testing.T) {
-	at := func(s int, rx, tx uint64) Sample {
-		return Sample{At: noon.Add(time.Duration(s) * time.Second), RX: rx, TX: tx}
-	}
-	for name, tt := range map[string]struct {
-		before, now Sample
-		rx          float64 // NaN = a gap
-	}{
-		"a rate":              {at(0, 100, 0), at(10, 1100, 0), 100},
-		"nothing":             {at(0, 100, 0), at(10, 100, 0), 0},
-		"the first":           {Sample{}, at(10, 100, 0), math.NaN()},
-		"a card has gone":     {at(0, 100, 9), at(10, 50, 9), math.NaN()},
-		"the other went back": {at(0, 100, 9), at(10, 200, 8), math.NaN()},
-		"the clock stood":     {at(10, 100, 0), at(10, 200, 0), math.NaN()},
-		"the clock went back": {at(10, 100, 0), at(0, 200, 0), math.NaN()},
-		"a suspended node":    {at(0, 100, 0), at(3600, 1e9, 0), math.NaN()},
-	} {
-		got := between(tt.before, tt.now)[0]
-		if got != tt.rx && !(math.IsNaN(got) && math.IsNaN(tt.rx)) {
-			t.Errorf("%s: %v, want %v", name, got, tt.rx)
-		}
-	}
+// boot begins its counters anew and returns how often it was asked before.
+func (f *fake) boot() (asked int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	asked, f.asked, f.began = f.asked, 0, time.Now()
+	return asked
 }
 
-// TestClockSetBack: what came before the new time stays, what lies after it goes.
-func TestClockSetBack(t *testing.T) {
-	l := newLevel(10*time.Second, 360)
-	for i := range 60 {
-		l.add(noon.Add(time.Duration(i)*10*time.Second), load(1))
-	}
-	l.add(noon.Add(300*time.Second), load(5))
-	known := 0
-	for _, p := range l.read(2, noon.Add(10*time.Minute).UnixNano()/int64(10*time.Second), 360) {
-		if p.known() {
-			known++
-		}
-	}
-	if known != 31 {
-		t.Errorf("%d places are known, want 30 before and the new one", known)
-	}
+// journal is what a logger said.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
 }
 
-// TestAnyClock: whatever the clock does, a level holds no more than its size, and what
-// was added last is there.
-func TestAnyClock(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		l := newLevel(10*time.Second, 16)
-		for range rapid.IntRange(1, 50).Draw(t, "n") {
-			at := noon.Add(time.Duration(rapid.Int64Range(-1e6, 1e6).Draw(t, "s")) * time.Second)
-			x := rapid.Float64Range(-100, 100).Draw(t, "x")
-			l.add(at, load(x))
-			p := l.read(2, at.UnixNano()/int64(l.step), 1)[0]
-			if !p.known() || float64(p.min) > x+1e-3 || float64(p.max) < x-1e-3 || p.avg < p.min-1e-3 || p.avg > p.max+1e-3 {
-				t.Fatalf("added %v, and there is %+v", x, p)
-			}
-		}
-	})
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
 }
 
-func TestRunKeepsAndReads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		file := filepath.Join(t.TempDir(), "graphs")
-		n := uint64(0)
-		open := func() *Ring {
-			r, err := Open(Options{File: file, Source: func() (Sample, error) {
-				n += 1000
-				if n == 5000 {
-					return Sample{}, errors.New("once")
-				}
-				return Sample{RX: n, TX: 2 * n, Load1: 1, Memory: 7}, nil
-			}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return r
-		}
-		r := open()
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- r.Run(ctx) }()
-		<-time.After(5*time.Minute + time.Second)
+// take returns what was said since the last call.
+func (j *journal) take() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	defer j.text.Reset()
+	return j.text.String()
+}
+
+func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
+
+// start runs a ring; stop ends it and waits.
+func start(t *testing.T, r *Ring) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	synctest.Wait()
+	return func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Error(err)
+			t.Errorf("Run ended with %v", err)
 		}
-		w := open().Window(time.Hour, 600)
-		rx, tx := w.Series[0], w.Series[1]
-		if rx.Avg == nil || math.Abs(*rx.Avg-100) > 5 || math.Abs(*tx.Avg-200) > 10 || *w.Series[5].Max != 7 {
-			t.Errorf("read back: rx %v, tx %v", rx.Avg, tx.Avg)
+	}
+}
+
+// pass lets time pass.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func open(t *testing.T, opts Options) *Ring {
+	t.Helper()
+	r, err := Open(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestRunAndRestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "graphs")
+		m := &fake{began: time.Now()}
+		opts := Options{File: path, Source: m.sample}
+		stop := start(t, open(t, opts))
+		if n := m.boot(); n != 1 {
+			t.Errorf("asked %d times at once", n)
 		}
-		if math.Abs(*rx.Total-30000) > 2000 {
-			t.Errorf("%v bytes in five minutes, want about 30000", *rx.Total)
+		pass(4*time.Minute + 59*time.Second)
+		if _, err := os.Stat(path); err == nil {
+			t.Error("written too early")
+		}
+		pass(time.Second)
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Fatalf("after five minutes: %v, %v", info, err)
+		}
+		pass(5 * time.Minute)
+		stop()
+
+		pass(10 * time.Minute)
+		if n := m.boot(); n != 60 {
+			t.Errorf("asked %d times in ten minutes", n)
+		}
+		r := open(t, opts)
+		stop = start(t, r)
+		pass(10 * time.Minute)
+		defer stop()
+		w := r.Window(30*time.Minute, 30)
+		rx, memory := w.Series[seriesRX], w.Series[seriesMemory]
+		gaps := 0
+		for _, v := range rx.Values {
+			if v == nil {
+				gaps++
+			}
+		}
+		if gaps != 10 || math.Abs(*rx.Total-1_200_000) > 1 || *rx.Min != 1000 || *rx.Max != 1000 || *memory.Avg != 1<<30 {
+			t.Errorf("%d gaps, total %v, %v to %v, memory %v", gaps, *rx.Total, *rx.Min, *rx.Max, *memory.Avg)
 		}
 	})
 }
 
-func TestDamagedFileIsSetAside(t *testing.T) {
-	good := encode(levels())
-	flipped := append([]byte(nil), good...)
-	flipped[len(flipped)/2] ^= 1
-	for name, data := range map[string][]byte{"empty": {}, "foreign": []byte("hello, this is no file of ours"), "short": good[:len(good)-9], "flipped": flipped} {
-		file := filepath.Join(t.TempDir(), "graphs")
-		if err := os.WriteFile(file, data, 0o600); err != nil {
+// TestFailures: each is told once, and the graphs go on by themselves.
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "state")
+		var log journal
+		m := &fake{began: time.Now()}
+		r := open(t, Options{File: filepath.Join(dir, "graphs"), Source: m.sample, Logger: log.logger()})
+		stop := start(t, r)
+		defer stop()
+		told := func(what string, warnings, infos int) {
+			t.Helper()
+			said := log.take()
+			if strings.Count(said, "level=WARN") != warnings || strings.Count(said, "level=INFO") != infos {
+				t.Errorf("%s: log %q", what, said)
+			}
+		}
+		told("all is well", 0, 0)
+		pass(16 * time.Minute)
+		told("no folder for the file", 1, 0)
+		m.set(errors.New("no network"))
+		pass(time.Minute)
+		m.set(errors.New("no memory"))
+		pass(time.Minute)
+		told("two failures", 2, 0)
+		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(Options{File: file, Source: Machine()}); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if _, err := os.Stat(file + ".bad"); err != nil {
-			t.Errorf("%s was not set aside: %v", name, err)
-		}
-	}
-}
-
-func FuzzDecode(f *testing.F) {
-	f.Add(encode(levels())[:200])
-	f.Add([]byte(mark))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if all, err := decode(data); err == nil && len(all) != len(levels()) {
-			t.Error("levels are missing")
+		m.set(nil)
+		pass(5 * time.Minute)
+		told("both are over", 0, 2)
+		if v := r.Window(time.Minute, 1).Series[seriesRX].Avg; v == nil || *v != 1000 {
+			t.Errorf("rx %v", v)
 		}
 	})
 }
 
-func TestMachine(t *testing.T) {
-	s, err := Machine()()
-	if err != nil || s.Memory == 0 {
-		t.Errorf("%+v, %v", s, err)
-	}
+// TestNoNumbers: what a source makes up does not get into the ring.
+func TestNoNumbers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, Options{Every: time.Second, Source: func() (Sample, error) { return Sample{Load5: math.NaN()}, nil }})
+		stop := start(t, r)
+		defer stop()
+		pass(time.Minute)
+		for _, s := range r.Window(time.Hour, 10).Series {
+			if s.Avg != nil {
+				t.Errorf("%s: %v", s.Name, *s.Avg)
+			}
+		}
+	})
 }
 
-func BenchmarkWindow(b *testing.B) {
-	all := levels()
-	for i := range 10000 {
-		for _, l := range all {
-			l.add(noon.Add(time.Duration(i)*10*time.Second), load(1))
+// TestNothingNewIsNotWritten: a disk is not worn for nothing.
+func TestNothingNewIsNotWritten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "graphs")
+		m := &fake{began: time.Now(), err: errors.New("broken")}
+		stop := start(t, open(t, Options{File: path, Source: m.sample}))
+		pass(time.Hour)
+		stop()
+		if _, err := os.Stat(path); err == nil {
+			t.Error("a file without samples was written")
 		}
-	}
-	for b.Loop() {
-		window(all, noon.Add(100000*time.Second), 24*time.Hour, 600)
+	})
+}
+
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	if _, err := Open(Options{}); err == nil {
+		t.Error("a ring without a source")
 	}
 }
