@@ -96,6 +96,16 @@ func (c *checker) step(at string, st Step) {
 		for i, l := range st.Interleave.Loads() {
 			c.loadName(at+"."+"abc"[i:i+1], l)
 		}
+	case "parallel":
+		c.steps(at, st.Parallel)
+	default:
+		c.atNode(at, kinds[0], st)
+	}
+}
+
+// atNode checks the steps that look at one node or do something there.
+func (c *checker) atNode(at, kind string, st Step) {
+	switch kind {
 	case "sample":
 		c.expr(at+".expr", st.Sample.Expr)
 		if st.Sample.Node != "" {
@@ -119,8 +129,6 @@ func (c *checker) step(at string, st Step) {
 		c.browser(at, *st.Browser)
 	case "password":
 		c.password(at, *st.Password)
-	case "parallel":
-		c.steps(at, st.Parallel)
 	}
 }
 

@@ -49,6 +49,15 @@ func words(st scenario.Step) string {
 		return fmt.Sprintf("%d trials of %s", st.Trials.Count, st.Trials.Name)
 	case "interleave":
 		return fmt.Sprintf("%d turns of %s", st.Interleave.Pairs, strings.Join(st.Interleave.Loads(), ", "))
+	case "parallel":
+		return fmt.Sprintf("%d steps at once", len(st.Parallel))
+	}
+	return atNode(st)
+}
+
+// atNode says what is looked at or done at one node.
+func atNode(st scenario.Step) string {
+	switch st.Kind() {
 	case "sample":
 		return "sample " + st.Sample.Metric
 	case "ledger":
@@ -65,8 +74,6 @@ func words(st scenario.Step) string {
 		return browserWords(*st.Browser)
 	case "password":
 		return fmt.Sprintf("set the password of %s on %s", st.Password.User, st.Password.Node)
-	case "parallel":
-		return fmt.Sprintf("%d steps at once", len(st.Parallel))
 	}
 	return "nothing"
 }
