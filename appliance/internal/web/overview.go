@@ -1,4 +1,265 @@
 package web
 
-func overviewScreens() []screen { return nil }
-func overviewRoutes() []route   { return nil }
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vosbed/vosbed/appliance/api"
+)
+
+// fewServices is how many virtual services are shown with their real servers unfolded.
+const fewServices = 10
+
+func overviewScreens() []screen {
+	return []screen{{name: "overview", path: Root, title: "System Overview", role: api.RoleAuditor, show: (*visit).overview}}
+}
+
+func overviewRoutes() []route {
+	return []route{
+		{method: http.MethodPost, path: Root + "server", serve: (*visit).setServer},
+		{method: http.MethodGet, path: Root + "check", serve: (*visit).checkPage},
+		{method: http.MethodGet, path: Root + "events", serve: (*visit).events, background: true},
+	}
+}
+
+// overviewData is what the screen shows, without the graphs.
+type overviewData struct {
+	At        time.Time
+	Columns   []column
+	Services  []serviceRow
+	Conflicts []api.Conflict
+	Problems  []string
+	Facts     [][2]string
+	Operator  bool
+	Session   api.Session
+	Ranges    []rangeLink
+	Graphs    []graph
+	View      string // of the live updates
+}
+
+// column is one heading that sorts.
+type column struct {
+	Text, Link, Sort string // Sort is the value of aria-sort
+	Number           bool
+}
+
+// serviceRow is one virtual service as guide 11.2 shows it.
+type serviceRow struct {
+	api.Service
+	ID                            string
+	Protocol, LayerText, ModeText string
+	Health                        badge
+	Open                          bool
+	Rows                          []serverRow
+	Operator                      bool
+}
+
+// serverRow is one real server of it.
+type serverRow struct {
+	api.Server
+	Service, Ports, CheckLink string
+	Health                    badge
+	Checked                   string
+	Operator                  bool
+}
+
+// badge says how something is: by an icon, a word and a colour.
+type badge struct{ Kind, Icon, Word string }
+
+func (v *visit) overview() error {
+	st, err := v.api.Status(v.ctx())
+	if err != nil {
+		return err
+	}
+	d := overviewOf(st, v.r.URL.Query(), v.may(api.RoleOperator))
+	d.Graphs, d.Ranges = v.graphs()
+	return v.page("overview", "System Overview", d)
+}
+
+// overviewOf builds the screen from a status; the query says how it is sorted.
+func overviewOf(st api.Status, q url.Values, operator bool) overviewData {
+	d := overviewData{
+		At: st.At, Conflicts: st.Conflicts, Problems: st.Problems, Operator: operator,
+		Facts: facts(st), View: "view=overview&" + q.Encode(),
+	}
+	open := q["open"]
+	for i, svc := range st.Services {
+		row := serviceRowOf(svc, st.At, operator)
+		row.ID = fmt.Sprintf("vip-%d", i)
+		row.Open = len(st.Services) <= fewServices || slices.Contains(open, svc.Name)
+		d.Services = append(d.Services, row)
+	}
+	d.Columns = sorted(d.Services, q)
+	return d
+}
+
+func serviceRowOf(svc api.Service, at time.Time, operator bool) serviceRow {
+	row := serviceRow{
+		Service: svc, Operator: operator,
+		Protocol:  strings.ToUpper(strings.ReplaceAll(svc.Protocol, "/", "")),
+		LayerText: "Layer " + svc.Layer,
+		ModeText:  map[string]string{"dr": "DR", "proxy": "Proxy"}[svc.Method],
+	}
+	serving := 0
+	for _, r := range svc.Servers {
+		if r.State == "serving" {
+			serving++
+		}
+		row.Rows = append(row.Rows, serverRowOf(svc, r, at, operator))
+	}
+	switch serving {
+	case 0:
+		row.Health = badge{"bad", "✖", "No server"}
+	case len(svc.Servers):
+		row.Health = badge{"good", "✔", "Healthy"}
+	default:
+		row.Health = badge{"warn", "▲", fmt.Sprintf("%d of %d", serving, len(svc.Servers))}
+	}
+	return row
+}
+
+func serverRowOf(svc api.Service, r api.Server, at time.Time, operator bool) serverRow {
+	row := serverRow{Server: r, Service: svc.Name, Ports: svc.Ports, Operator: operator, Health: stateBadge(r.State)}
+	if r.Port != 0 {
+		row.Ports = fmt.Sprint(r.Port)
+	}
+	row.CheckLink = Root + "check?" + url.Values{"service": {svc.Name}, "server": {r.Name}}.Encode()
+	if r.Last != nil {
+		row.Checked = ago(r.Last.At, at)
+	}
+	return row
+}
+
+func stateBadge(state string) badge {
+	switch state {
+	case "serving":
+		return badge{"good", "✔", "Healthy"}
+	case "draining":
+		return badge{"info", "◐", "Draining"}
+	case "halted":
+		return badge{"info", "■", "Halted"}
+	}
+	return badge{"bad", "✖", "Down"}
+}
+
+// key is one way to sort.
+type key struct {
+	name, text string
+	number     bool
+	less       func(a, b serviceRow) int
+}
+
+func keys() []key {
+	text := func(f func(serviceRow) string) func(a, b serviceRow) int {
+		return func(a, b serviceRow) int { return strings.Compare(f(a), f(b)) }
+	}
+	return []key{
+		{"name", "VIRTUAL SERVICE", false, text(func(r serviceRow) string { return r.Name })},
+		{"ip", "IP", false, text(func(r serviceRow) string { return r.Addr })},
+		{"ports", "PORTS", false, text(func(r serviceRow) string { return r.Ports })},
+		{"conns", "CONNS", true, func(a, b serviceRow) int { return cmp.Compare(a.Counters.Active, b.Counters.Active) }},
+		{"protocol", "PROTOCOL", false, text(func(r serviceRow) string { return r.Protocol })},
+		{"method", "METHOD", false, text(func(r serviceRow) string { return r.LayerText })},
+		{"mode", "MODE", false, text(func(r serviceRow) string { return r.ModeText })},
+	}
+}
+
+// sorted sorts the rows as the query says and returns the headings, whose links turn the
+// order of their column around.
+func sorted(rows []serviceRow, q url.Values) []column {
+	by, down := q.Get("sort"), q.Get("order") == "down"
+	var out []column
+	for _, k := range keys() {
+		link := url.Values{"sort": {k.name}}
+		c := column{Text: k.text, Number: k.number, Sort: "none"}
+		if k.name == by {
+			c.Sort = "ascending"
+			if down {
+				c.Sort = "descending"
+			} else {
+				link.Set("order", "down")
+			}
+			slices.SortStableFunc(rows, func(a, b serviceRow) int {
+				if down {
+					return k.less(b, a)
+				}
+				return k.less(a, b)
+			})
+		}
+		for _, o := range q["open"] {
+			link.Add("open", o)
+		}
+		c.Link = Root + "?" + link.Encode()
+		out = append(out, c)
+	}
+	return out
+}
+
+// facts are what the engines say of themselves.
+func facts(st api.Status) [][2]string {
+	out := [][2]string{
+		{"Layer 4", fmt.Sprintf("%s (%s)", st.Dataplane.Engine, st.Dataplane.Why)},
+		{"Flows", fmt.Sprintf("%d of %d", st.Dataplane.Flows, st.Dataplane.FlowCapacity)},
+		{"Layer 7 sessions", fmt.Sprintf("%d of %d", st.Proxy.Sessions, st.Proxy.Capacity)},
+		{"Persistence entries", fmt.Sprintf("%d at layer 4, %d at layer 7", st.Dataplane.Entries, st.Proxy.Entries)},
+	}
+	var dropped []string
+	for reason, n := range st.Dataplane.Drops {
+		if n.Packets > 0 && !api.DropsNothing(reason) {
+			dropped = append(dropped, fmt.Sprintf("%s %d", strings.ReplaceAll(reason, "_", " "), n.Packets))
+		}
+	}
+	slices.Sort(dropped)
+	if len(dropped) > 0 {
+		out = append(out, [2]string{"Dropped packets", strings.Join(dropped, ", ")})
+	}
+	return out
+}
+
+// setServer drains, halts or brings a real server online.
+func (v *visit) setServer() error {
+	want := api.ServerState{State: v.form("state"), Deadline: v.form("deadline")}
+	if want.State != "drain" {
+		want.Deadline = ""
+	}
+	if err := v.api.SetServer(v.ctx(), v.form("service"), v.form("server"), want); err != nil {
+		return err
+	}
+	return v.goTo(local(v.form("back")))
+}
+
+// checkData is the page of one health check.
+type checkData struct {
+	Service, Server string
+	Row             serverRow
+	Last            *api.Verdict
+	History         []api.Verdict
+	Now             time.Time
+}
+
+// checkPage shows what a health check sent, what came back and what failed.
+func (v *visit) checkPage() error {
+	st, err := v.api.Status(v.ctx())
+	if err != nil {
+		return err
+	}
+	q := v.r.URL.Query()
+	for _, svc := range st.Services {
+		for _, r := range svc.Servers {
+			if svc.Name != q.Get("service") || r.Name != q.Get("server") {
+				continue
+			}
+			d := checkData{Service: svc.Name, Server: r.Name, Row: serverRowOf(svc, r, st.At, v.may(api.RoleOperator)), Last: r.Last, Now: st.At}
+			d.History = slices.Clone(r.History)
+			slices.SortFunc(d.History, func(a, b api.Verdict) int { return b.At.Compare(a.At) })
+			return v.page("check", "Health check of "+r.Name, d)
+		}
+	}
+	v.fail(http.StatusNotFound, "There is no such real server in the running configuration.")
+	return nil
+}

@@ -32,6 +32,7 @@ type Server struct {
 	opts  Options
 	files files
 	views views
+	live  live
 }
 
 // New prepares the pages.
