@@ -288,6 +288,30 @@ func TestAxeFindsWhatIsWrongAndAPictureShowsIt(t *testing.T) {
 	}
 }
 
+func TestAPageThatNeverRestsIsUsable(t *testing.T) {
+	d := start(t)
+	begin := time.Now()
+	a := d.do(browser.Action{Open: "/live"}, browser.Action{See: "event 3"}, browser.Action{Click: "Swapped"})
+	if a.Err != "" {
+		t.Fatal(a.Err)
+	}
+	if took := time.Since(begin); took > 5*time.Second { // the stream of events is not waited for
+		t.Errorf("it took %s", took)
+	}
+	a = d.do(quick(browser.Action{Click: "Under"}))
+	if !strings.Contains(a.Err, "button or link “Under” is covered by “this lies over it”") {
+		t.Errorf("what lies under another: %q", a.Err)
+	}
+	a = d.do(browser.Action{Click: "Halt"}) // asks, then takes its time
+	if a.Err != "" || len(a.Notes) != 1 || !strings.Contains(a.Notes[0], "the page asked Halt HM1?; the answer was OK") {
+		t.Errorf("a question: %+v", a)
+	}
+	a = d.do(quick(browser.Action{See: "nothing"}))
+	if !strings.Contains(a.Err, "the page “halted”") {
+		t.Errorf("the click was not waited for: %q", a.Err)
+	}
+}
+
 func TestAFailureIsPictured(t *testing.T) {
 	d := start(t)
 	shot := filepath.Join(t.TempDir(), "x.png")

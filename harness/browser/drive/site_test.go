@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // site is a small web site that has what the WebUI has: menus, forms, tables, pages
@@ -50,13 +51,50 @@ func (s *site) handler() http.Handler {
 		w.Header().Set("Content-Type", "text/javascript")
 		_, _ = fmt.Fprint(w, `setTimeout(() => { document.getElementById("later").textContent = "now it is here" }, 600)`)
 	})
+	mux.HandleFunc("GET /live", page("Live", `<h1>Live</h1><p id="n">waiting</p><div id="rows"></div><button id="ask">Halt</button>
+<button id="under">Under</button><p class="over">this lies over it</p><script src="/live.js"></script>`))
+	mux.HandleFunc("GET /live.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript")
+		_, _ = fmt.Fprint(w, `new EventSource("/events").onmessage = (e) => {
+  document.getElementById("n").textContent = "event " + e.data;
+  const b = document.createElement("button");
+  b.textContent = "Swapped";
+  b.onclick = () => { document.getElementById("n").dataset.hit = "1"; document.title = "hit" };
+  document.getElementById("rows").replaceChildren(b);
+};
+document.getElementById("ask").onclick = () => { if (confirm("Halt HM1?")) fetch("/slow").then((r) => r.text()).then((t) => { document.title = t }) };`)
+	})
+	mux.HandleFunc("GET /slow", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-time.After(700 * time.Millisecond):
+		case <-r.Context().Done():
+		}
+		_, _ = fmt.Fprint(w, "halted")
+	})
+	mux.HandleFunc("GET /events", events)
 	mux.HandleFunc("GET /bad", page("Bad", `<h1>Bad</h1><img src="/x.png"><input name="nolabel">`))
 	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/css")
-		_, _ = fmt.Fprint(w, `body{background:#fff;color:#111}a{color:#00449e}nav a,summary,input,select,button{display:inline-block;min-height:30px;min-width:30px;line-height:30px;margin:4px}.loud{text-transform:uppercase}.not{display:none}
+		_, _ = fmt.Fprint(w, `body{background:#fff;color:#111}a{color:#00449e}nav a,summary,input,select,button{display:inline-block;min-height:30px;min-width:30px;line-height:30px;margin:4px}.loud{text-transform:uppercase}.not{display:none}.over{position:fixed;inset:60% 0 0 0;background:#eee}#under{position:fixed;bottom:10px}
 .menu ul{display:none}.menu details[open] ul{display:block}`)
 	})
 	return mux
+}
+
+// events changes the page ten times a second, as long as somebody listens.
+func events(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for i := 1; ; i++ {
+		_, _ = fmt.Fprintf(w, "data: %d\n\n", i)
+		w.(http.Flusher).Flush() //nolint:errcheck // a server's writer is one
+		select {
+		case <-tick.C:
+		case <-r.Context().Done():
+			return
+		}
+	}
 }
 
 // page writes a page with the site's menu.
@@ -64,7 +102,7 @@ func page(title, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		h := w.Header()
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; connect-src 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'")
 		_, _ = fmt.Fprintf(w, `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>%s</title><link rel="stylesheet" href="/style.css"></head><body>
 <nav class="menu" aria-label="Main"><a href="/">System Overview</a>
 <details><summary>Cluster Configuration</summary><ul><li><a href="/form">Layer 7 – Virtual Services</a></li><li><a href="/list">Real Servers</a></li></ul></details>
