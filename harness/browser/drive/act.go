@@ -313,13 +313,13 @@ func (s *session) row(ctx context.Context, a browser.Action) error {
 }
 
 // inRows looks for the wanted cells, in their order, in one row. Each cell has several
-// names, of which the first is all its text.
+// names, of which the first is all its text; two of them may be those of one cell.
 func inRows(want []string, rows [][][]string) error {
 	best, most := "", -1
 	for _, row := range rows {
 		n := 0
 		for _, cell := range row {
-			if n < len(want) && slices.Contains(cell, want[n]) {
+			for first := n; n < len(want) && slices.Contains(cell, want[n]) && !slices.Contains(want[first:n], want[n]); {
 				n++
 			}
 		}

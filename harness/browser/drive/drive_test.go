@@ -208,6 +208,10 @@ func TestAFormIsFilledByItsLabels(t *testing.T) {
 	if want := `HM <1> & "ü"|192.168.94.100|8080,8443|TCP Mode|yes|`; len(d.site.sent) != 1 || d.site.sent[0] != want {
 		t.Errorf("sent %q, want %q", d.site.sent, want)
 	}
+	a = d.do(browser.Action{Open: "/list"}, browser.Action{Click: "Remove", Near: "HM10"}, browser.Action{See: "This is HM10"})
+	if a.Err != "" {
+		t.Error(a.Err)
+	}
 	a = d.do(browser.Action{Menu: []string{"Maintenance", "Restart Services"}}, browser.Action{See: "now it is here"})
 	if a.Err != "" {
 		t.Error(a.Err)

@@ -122,11 +122,17 @@ func (s *session) find(ctx context.Context, w wanted) (element, error) {
 		if err = s.askOf(ctx, el.handle, &el.seen, "describe", w.near); err != nil {
 			return element{}, err
 		}
-		if el.called(w.name) && (!w.menu || el.seen.Nav) {
+		if w.meant(el) && (!w.menu || el.seen.Nav) {
 			found = append(found, el)
 		}
 	}
 	return s.one(ctx, w, found, all)
+}
+
+// meant tells whether an element may be the wanted one. A name may say itself what the
+// element is near: “Modify HM1”.
+func (w wanted) meant(el element) bool {
+	return el.called(w.name) || w.near != "" && el.called(w.name+" "+squeeze(w.near))
 }
 
 // called tells whether a person would call the element so: by its name, or by the

@@ -133,7 +133,7 @@ function choose(text) {
 function rows() {
   const names = (cell) => {
     const out = new Set(read(cell));
-    for (const el of cell.querySelectorAll("*")) {
+    for (const el of [cell, ...cell.querySelectorAll("*")]) {
       if (!shown(el)) continue;
       read(el).forEach((t) => out.add(t));
       for (const name of ["aria-label", "title", "alt"]) out.add(squeeze(el.getAttribute(name)));

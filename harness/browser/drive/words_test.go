@@ -72,6 +72,8 @@ func TestRowsAreReadInOrder(t *testing.T) {
 		{[]string{"HM1", "192.168.94.105", "100"}, ""},
 		{[]string{"HM1", "100"}, ""},
 		{[]string{"serving"}, ""},
+		{[]string{"HM1", "serving", "100"}, ""}, // two in one cell
+		{[]string{"100", "100"}, "it lacks “100”"},
 		{[]string{"192.168.94.105", "HM1"}, "it lacks “HM1”"},
 		{[]string{"HM1", "192.168.94.106"}, "most like it is “● HM1 serving | 192.168.94.105 | 100 | ”: it lacks “192.168.94.106”"},
 		{[]string{"HM"}, "no row “HM”"},
