@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-//go:embed templates static
+//go:embed all:templates static
 var embedded embed.FS
 
 // files are the style sheets, scripts and licences, served under names that carry their
@@ -109,12 +109,9 @@ func parseViews(f files) (views, error) {
 }
 
 // render writes a whole page: templates/_frame.html, which shows the block "screen".
+// Screens of the two layers share a template: services4 and services7 are services.
 func (v views) render(w io.Writer, screen string, f frame) error {
-	t, ok := v[screen]
-	if !ok {
-		return fmt.Errorf("there is no template %q", screen)
-	}
-	return t.ExecuteTemplate(w, "_frame.html", f)
+	return v.fragment(w, strings.TrimRight(screen, "47"), "_frame.html", f)
 }
 
 // fragment writes one named block of a screen.

@@ -98,3 +98,12 @@ func fieldErrors(err error) (out formError, ok bool) {
 	}
 	return out, true
 }
+
+// asProblem is the problem document in an error, if it holds one.
+func asProblem(err error) (api.Problem, bool) {
+	p, ok := errors.AsType[*api.ProblemError](err)
+	if !ok {
+		return api.Problem{}, false
+	}
+	return p.Problem, true
+}

@@ -1,0 +1,67 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/vosbed/vosbed/appliance/api"
+)
+
+type historyData struct {
+	Admin     bool
+	Revisions []api.Revision
+}
+
+// history lists the configurations that were in force.
+func (v *visit) history() error {
+	all, err := v.api.History(v.ctx())
+	if err != nil {
+		return err
+	}
+	return v.page("history", "Configuration History", historyData{v.may(api.RoleAdmin), all})
+}
+
+// revert takes a former configuration as draft: it is looked at before it is applied.
+func (v *visit) revert() error {
+	if err := v.api.Revert(v.ctx(), "", v.form("number")); err != nil {
+		return err
+	}
+	return v.goTo(Root + "history")
+}
+
+// revision shows the text of one.
+func (v *visit) revision() error {
+	number := v.r.PathValue("number")
+	yaml, err := v.api.Revision(v.ctx(), number)
+	if err != nil {
+		return err
+	}
+	return v.page("text", "Configuration "+number, string(yaml))
+}
+
+// configuration shows what is in force.
+func (v *visit) configuration() error {
+	yaml, revision, err := v.api.Config(v.ctx())
+	if err != nil {
+		return err
+	}
+	return v.page("configuration", "View Configuration", struct{ Revision, YAML string }{revision, string(yaml)})
+}
+
+// configurationFile is the same as a file.
+func (v *visit) configurationFile() error {
+	yaml, revision, err := v.api.Config(v.ctx())
+	if err != nil {
+		return err
+	}
+	v.download("application/yaml", fmt.Sprintf("vosbed-%s.yaml", revision))
+	_, err = v.w.Write(yaml)
+	return ignoreGone(err)
+}
+
+// download makes the answer a file. The name holds no text of a person.
+func (v *visit) download(kind, name string) {
+	v.w.Header().Set("Content-Type", kind)
+	v.w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	v.w.WriteHeader(http.StatusOK)
+}
