@@ -197,7 +197,7 @@ func TestAFormIsFilledByItsLabels(t *testing.T) {
 			{Label: "Weight", Value: ""},
 		}},
 		browser.Action{Click: "Update"},
-		browser.Action{Row: browser.Cells{"HM1", "192.168.94.105"}},
+		browser.Action{Row: browser.Cells{"Draining", "HM1", "192.168.94.105"}},
 		browser.Action{Click: "Modify", Near: "HM1"},
 		browser.Action{See: "This is HM1"},
 		browser.Action{Gone: "This is HM10"},

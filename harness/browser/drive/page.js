@@ -136,6 +136,7 @@ function rows() {
     for (const el of [cell, ...cell.querySelectorAll("*")]) {
       if (!shown(el)) continue;
       read(el).forEach((t) => out.add(t));
+      for (const n of el.childNodes) if (n.nodeType === Node.TEXT_NODE) out.add(squeeze(n.data));
       for (const name of ["aria-label", "title", "alt"]) out.add(squeeze(el.getAttribute(name)));
     }
     out.delete("");
