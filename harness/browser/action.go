@@ -28,7 +28,7 @@ const (
 // Patience is how long an action waits for what it looks for, unless Within is
 // written; MaxPatience is the most that may be written.
 const (
-	Patience    = 5 * time.Second
+	Patience    = 10 * time.Second
 	MaxPatience = 2 * time.Minute
 )
 
@@ -54,7 +54,7 @@ type Action struct {
 	Axe bool `yaml:"axe,omitempty" json:"axe,omitempty"`
 
 	// Near chooses the one in the same table row, list item, section or article as this
-	// text.
+	// text, or in the section of this name.
 	Near string `yaml:"near,omitempty" json:"near,omitempty"`
 	// Within is how long it may take until what is looked for is there.
 	Within time.Duration `yaml:"within,omitempty" json:"within,omitempty"`

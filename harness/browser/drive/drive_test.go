@@ -255,7 +255,7 @@ func TestMistakesAreSentences(t *testing.T) {
 	if a := d.do(form, quick(browser.Action{Click: "Advanced +", Near: "Two"})); a.Err == "" {
 		t.Error("a button of another page was found")
 	}
-	a := d.do(browser.Action{Open: "/list"}, browser.Action{Click: "Advanced +", Near: "Two"}, browser.Action{Open: "/"}, browser.Action{See: "VIRTUAL SERVICE"}, browser.Action{See: "Virtual Service"})
+	a := d.do(browser.Action{Open: "/list"}, browser.Action{Click: "Advanced +", Near: "Two"}, browser.Action{Click: "Advanced +", Near: "Second"}, browser.Action{Open: "/"}, browser.Action{See: "VIRTUAL SERVICE"}, browser.Action{See: "Virtual Service"})
 	if a.Err != "" {
 		t.Error(a.Err)
 	}

@@ -63,10 +63,10 @@ const containers = "tr, li, dd, section, article, fieldset, form, table, tbody, 
   + "[role=row], [role=group], [role=region], [role=listitem], [role=dialog]";
 
 // nearness is how deep in the page the innermost container lies that has the element
-// and the text, 0 if there is none.
+// and the text, or is called so, 0 if there is none.
 function nearness(el, text) {
   for (let e = el.parentElement; e && e !== document.body; e = e.parentElement) {
-    if (!e.matches(containers) || !read(e).some((t) => mentions(t, text))) continue;
+    if (!e.matches(containers) || ![...read(e), squeeze(e.ariaLabel)].some((t) => mentions(t, text))) continue;
     let depth = 0;
     for (let p = e; p; p = p.parentElement) depth++;
     return depth;

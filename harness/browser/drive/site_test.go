@@ -42,7 +42,7 @@ func (s *site) handler() http.Handler {
 <thead><tr><th scope="col">Label</th><th scope="col">IP</th><th scope="col">Do</th></tr></thead>
 <tbody><tr><td><span class="badge"><span aria-hidden="true">◐</span> Draining</span> <b>HM1</b></td><td>192.168.94.105</td><td><a href="/at/HM1" aria-label="Modify HM1">Modify</a></td></tr>
 <tr><td><b>HM10</b></td><td>192.168.94.106</td><td><a href="/at/HM10">Modify</a> <a href="/at/HM10">Remove HM10</a></td></tr></tbody></table>
-<section><h2>One</h2><button>Advanced +</button></section><section><h2>Two</h2><button>Advanced +</button></section>`))
+<section><h2>One</h2><button>Advanced +</button></section><section aria-label="Second"><h2>Two</h2><button>Advanced +</button></section>`))
 	mux.HandleFunc("GET /at/{name}", func(w http.ResponseWriter, r *http.Request) {
 		page("At", "<h1>This is "+r.PathValue("name")+"</h1>")(w, r)
 	})
