@@ -2,6 +2,9 @@ package web
 
 import (
 	"fmt"
+	"maps"
+	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -92,25 +95,31 @@ type editor struct {
 // general.
 func (e *editor) place(refused formError) {
 	e.Errors.General = append(e.Errors.General, refused.General...)
-	left := map[string]string{}
-	for name, text := range refused.Fields {
-		left[name] = text
-	}
+	left := maps.Clone(refused.Fields)
 	for s := range e.Sections {
 		for i := range e.Sections[s].Inputs {
 			in := &e.Sections[s].Inputs[i]
-			if text, ok := left[in.Name]; ok {
+			if text, ok := left[in.Name]; ok && in.Kind != "hidden" {
 				in.Error = text
 				delete(left, in.Name)
 			}
 		}
 	}
-	for name, text := range left {
+	for _, name := range slices.Sorted(maps.Keys(left)) {
+		text := left[name]
 		if name != "" {
 			text = fmt.Sprintf("%s: %s", name, text)
 		}
 		e.Errors.General = append(e.Errors.General, text)
 	}
+}
+
+// status is that of the page that shows it.
+func (e formError) status() int {
+	if e.Status == 0 {
+		return http.StatusOK
+	}
+	return e.Status
 }
 
 // Wrong lists the inputs with an error, for the summary at the top of the form.

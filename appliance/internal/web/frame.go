@@ -20,8 +20,11 @@ type frame struct {
 	Now           time.Time
 	Files         files
 	Data          any
-	// Path is the present page's, for forms that lead back to it.
-	Path string
+	// Path is the present page's; Back is the page that forms lead back to, which differs
+	// where the present one only answers a form.
+	Path, Back string
+	// Proxied are the layer-7 services, while something is pending.
+	Proxied []string
 }
 
 // Admin and Operator say what the person may do.
@@ -37,6 +40,7 @@ func (v *visit) frame(screen, title string) frame {
 		Screen: screen, Title: title, Version: v.opts.Version, Session: v.session,
 		Now: v.opts.Now().UTC(), Files: v.files, Path: v.r.URL.RequestURI(),
 	}
+	f.Back = v.backTo(local(or(v.form("back"), f.Path)))
 	if v.session.User == "" {
 		return f
 	}
@@ -46,6 +50,7 @@ func (v *visit) frame(screen, title string) frame {
 	}
 	if d, err := v.api.Draft(v.ctx()); err == nil && (len(d.Changes) > 0 || d.Trial != nil) {
 		f.Draft = &d
+		f.Proxied = v.proxiedServices(f.Status)
 	}
 	return f
 }
@@ -73,6 +78,7 @@ func setToken(w http.ResponseWriter, token string) {
 
 // formError is what a form shows after it was refused: the person's input is kept.
 type formError struct {
+	Status  int               // of the answer that refused it, 0 = nothing was refused
 	Fields  map[string]string // message by field
 	General []string
 }
@@ -85,6 +91,7 @@ func fieldErrors(err error) (out formError, ok bool) {
 		return out, false
 	}
 	p := problem.Problem
+	out.Status = p.Status
 	switch {
 	case p.Confirm || p.Status == http.StatusUnauthorized:
 		return out, false

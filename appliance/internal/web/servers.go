@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"net/url"
 
 	"github.com/vosbed/vosbed/appliance/api"
@@ -15,12 +16,12 @@ type serversData struct {
 }
 
 type serversOfService struct {
-	Name, Addr, Ports, Add string
-	Servers                []serverItem
+	ID, Name, Addr, Ports, Add string
+	Servers                    []serverItem
 }
 
 type serverItem struct {
-	Name, Addr, Port, Weight, Min, Max, Edit string
+	ID, Name, Addr, Port, Weight, Min, Max, Edit string
 }
 
 func serversOf(layer string) func(*visit) error {
@@ -33,130 +34,142 @@ func (v *visit) servers(layer string) error {
 		return err
 	}
 	d := serversData{Layer: layer, Admin: v.may(api.RoleAdmin)}
-	for _, s := range all {
+	for i, s := range all {
 		d.Tag = s.Tag
 		if s.Fields["layer"] != layer {
 			continue
 		}
-		name := s.Fields["name"]
-		one := serversOfService{Name: name, Addr: s.Fields["address"], Ports: s.Fields["ports"], Add: Root + "real/new?" + url.Values{"service": {name}}.Encode()}
-		for _, r := range s.Servers {
-			f := r.Fields
-			one.Servers = append(one.Servers, serverItem{
-				f["name"], f["address"], f["port"], f["weight"], f["min_connections"], f["max_connections"],
-				Root + "real?" + url.Values{"service": {name}, "name": {f["name"]}}.Encode(),
-			})
-		}
-		d.Services = append(d.Services, one)
+		d.Services = append(d.Services, serversOfServiceOf(rowID(i), s))
 	}
-	return v.page("servers"+layer, "Layer "+layer+" – Real Servers", d)
+	return v.page("servers", "Layer "+layer+" – Real Servers", d)
+}
+
+func serversOfServiceOf(id string, s api.ServiceDraft) serversOfService {
+	name := s.Fields["name"]
+	out := serversOfService{
+		ID: id, Name: name, Addr: s.Fields["address"], Ports: s.Fields["ports"],
+		Add: Root + "real/new?" + url.Values{"service": {name}}.Encode(),
+	}
+	for i, r := range s.Servers {
+		f := r.Fields
+		out.Servers = append(out.Servers, serverItem{
+			ID: fmt.Sprintf("%s-%d", id, i), Name: f["name"], Addr: f["address"], Port: f["port"], Weight: f["weight"],
+			Min: f["min_connections"], Max: f["max_connections"], Edit: serverPath(name, f["name"]),
+		})
+	}
+	return out
+}
+
+func serversPath(layer string) string { return Root + "l" + layer + "-servers" }
+
+// serverPath is the form of a real server.
+func serverPath(service, name string) string {
+	return Root + "real?" + url.Values{"service": {service}, "name": {name}}.Encode()
 }
 
 // serverForm is the form of guide 10.1.2 and 10.2.2.
-func serverForm(f api.Fields, layer string) editor {
-	e := editor{Submit: "Update", Cancel: Root + "l" + layer + "-servers"}
+func serverForm(f api.Fields, layer, service string) editor {
 	inputs := []input{
 		{Name: "name", Label: "Label", Value: f["name"], Required: true},
 		{Name: "address", Label: "Real Server IP Address", Value: f["address"], Required: true},
 	}
 	if layer == "7" {
-		inputs = append(inputs, input{Name: "port", Label: "Real Server Port", Value: f["port"], Hint: "Blank: the port that the client used"})
+		inputs = append(inputs, input{Name: "port", Label: "Real Server Port", Value: f["port"], Hint: "blank = the port that the client used"})
 	}
-	inputs = append(inputs, input{Name: "weight", Label: "Weight", Value: or(f["weight"], "100")})
+	inputs = append(inputs, input{Name: "weight", Label: "Weight", Value: f["weight"], Hint: "0 to 65535; 0: no new clients"})
 	if layer == "4" {
 		inputs = append(inputs,
-			input{Name: "min_connections", Label: "Minimum Connections", Value: or(f["min_connections"], "0")},
-			input{Name: "max_connections", Label: "Maximum Connections", Value: or(f["max_connections"], "0"), Hint: "0: no limit"})
+			input{Name: "min_connections", Label: "Minimum Connections", Value: f["min_connections"]},
+			input{Name: "max_connections", Label: "Maximum Connections", Value: f["max_connections"], Hint: "0: no limit"})
 	}
-	e.Sections = []section{{Title: "Real Server", Inputs: inputs}}
-	return e
+	return editor{Submit: "Update", Cancel: serversPath(layer), Sections: []section{{Title: "Real Server of " + service, Inputs: inputs}}}
 }
 
-// serverEditor shows the form; was is "" for a new real server.
-func (v *visit) serverEditor(f api.Fields, layer, was string, refused formError) error {
-	service := v.r.FormValue("service")
-	e := serverForm(f, layer)
-	title := "Layer " + layer + " – Add a new Real Server"
-	e.Action = Root + "real/new"
-	if was != "" {
-		title = "Layer " + layer + " – Modify Real Server"
-		e.Action = Root + "real"
+// serverFor is one form of a real server: the service that it is of, with its layer, and
+// how the server is called now, "" = it is new.
+type serverFor struct{ service, layer, was string }
+
+// serverOf finds what a form is about.
+func (v *visit) serverOf() (serverFor, error) {
+	q := v.r.URL.Query()
+	s, err := v.api.DraftService(v.ctx(), q.Get("service"))
+	return serverFor{q.Get("service"), s.Fields["layer"], q.Get("name")}, err
+}
+
+// serverEditor shows the form.
+func (v *visit) serverEditor(f api.Fields, of serverFor, tag string, refused formError) error {
+	e := serverForm(f, of.layer, of.service)
+	e.Tag = tag
+	title := "Layer " + of.layer + " – Modify Real Server"
+	e.Action = serverPath(of.service, of.was)
+	if of.was == "" {
+		title = "Layer " + of.layer + " – Add a new Real Server"
+		e.Action = Root + "real/new?" + url.Values{"service": {of.service}}.Encode()
 	}
-	e.Tag = v.r.FormValue("tag")
-	e.Sections[0].Title = "Real Server of " + service
-	e.Sections[0].Inputs = append(e.Sections[0].Inputs,
-		input{Name: "service", Kind: "hidden", Value: service}, input{Name: "was", Kind: "hidden", Value: was})
-	e.place(refused)
 	return v.editor(title, e, refused)
 }
 
-// service returns the virtual service that a form is about.
-func (v *visit) service() (api.ServiceDraft, string, error) {
-	s, err := v.api.DraftService(v.ctx(), v.r.FormValue("service"))
-	return s, s.Fields["layer"], err
-}
-
 func (v *visit) newServer() error {
-	_, layer, err := v.service()
+	of, err := v.serverOf()
 	if err != nil {
 		return err
 	}
-	return v.serverEditor(api.Fields{}, layer, "", formError{})
+	return v.serverEditor(api.Fields{"weight": "100", "min_connections": "0", "max_connections": "0"}, of, "", formError{})
 }
 
 func (v *visit) addServer() error {
-	_, layer, err := v.service()
+	of, err := v.serverOf()
 	if err != nil {
 		return err
 	}
-	f := v.posted(serverForm(nil, layer))
-	err = v.api.AddServer(v.ctx(), "", v.form("service"), f)
+	f := v.posted(serverForm(nil, of.layer, ""))
+	err = v.api.AddServer(v.ctx(), "", of.service, f)
 	if refused, ok := fieldErrors(err); ok {
-		return v.serverEditor(f, layer, "", refused)
+		return v.serverEditor(f, of, "", refused)
 	}
 	if err != nil {
 		return err
 	}
-	return v.goTo(Root + "l" + layer + "-servers")
+	return v.goTo(serversPath(of.layer))
 }
 
 func (v *visit) editServer() error {
-	_, layer, err := v.service()
+	of, err := v.serverOf()
 	if err != nil {
 		return err
 	}
-	name := v.r.FormValue("name")
-	r, err := v.api.DraftServer(v.ctx(), v.r.FormValue("service"), name)
+	r, err := v.api.DraftServer(v.ctx(), of.service, of.was)
 	if err != nil {
 		return err
 	}
-	v.r.Form.Set("tag", r.Tag)
-	return v.serverEditor(r.Fields, layer, name, formError{})
+	return v.serverEditor(r.Fields, of, r.Tag, formError{})
 }
 
 func (v *visit) updateServer() error {
-	_, layer, err := v.service()
+	of, err := v.serverOf()
 	if err != nil {
 		return err
 	}
-	was, f := v.form("was"), v.posted(serverForm(nil, layer))
-	err = v.api.EditServer(v.ctx(), v.form("tag"), v.form("service"), was, f)
-	if refused, ok := fieldErrors(err); ok {
-		return v.serverEditor(f, layer, was, refused)
+	f := v.posted(serverForm(nil, of.layer, ""))
+	err = v.api.EditServer(v.ctx(), v.form("tag"), of.service, of.was, f)
+	if refused, tag, ok := v.again(err); ok {
+		return v.serverEditor(f, of, tag, refused)
 	}
 	if err != nil {
 		return err
 	}
-	return v.goTo(Root + "l" + layer + "-servers")
+	return v.goTo(serversPath(of.layer))
 }
 
 func (v *visit) deleteServer() error {
-	_, layer, err := v.service()
+	service := v.form("service")
+	s, err := v.api.DraftService(v.ctx(), service)
 	if err != nil {
 		return err
 	}
-	if err := v.api.RemoveServer(v.ctx(), v.form("tag"), v.form("service"), v.form("name")); err != nil {
-		return err
+	list := serversPath(s.Fields["layer"])
+	if err := v.api.RemoveServer(v.ctx(), v.form("tag"), service, v.form("name")); err != nil {
+		return v.refused("This Real Server was not deleted", list, err)
 	}
-	return v.goTo(Root + "l" + layer + "-servers")
+	return v.goTo(list)
 }
