@@ -45,7 +45,7 @@ func (v *visit) frame(screen, title string) frame {
 		return f
 	}
 	f.Menu = menuFor(v.session.Role, screen)
-	if st, err := v.api.Status(v.ctx()); err == nil {
+	if st, err := v.status(); err == nil {
 		f.Status = &st
 	}
 	if d, err := v.api.Draft(v.ctx()); err == nil && (len(d.Changes) > 0 || d.Trial != nil) {

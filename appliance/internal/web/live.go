@@ -2,9 +2,12 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,8 +17,11 @@ import (
 const (
 	// refreshEvery is the guide's "3 Seconds" (9.3).
 	refreshEvery = 3 * time.Second
-	// maxTabs bounds the live pages.
-	maxTabs = 64
+	// maxTabs bounds the live pages, maxTabsOfOne those of one session: nobody keeps the
+	// others from theirs.
+	maxTabs, maxTabsOfOne = 64, 16
+	// maxViews bounds the renderings that are kept.
+	maxViews = 64
 	// fresh is how long one rendering serves all tabs that want the same.
 	fresh = time.Second
 )
@@ -24,49 +30,79 @@ const (
 // rendering.
 type live struct {
 	mu    sync.Mutex
-	tabs  int
-	views map[string]rendering
+	tabs  map[string]int // open ones by session
+	views map[string]*rendering
 }
 
 type rendering struct {
+	// turn is held by the tab that renders; a channel, since a tab may give up waiting.
+	turn chan struct{}
 	at   time.Time
 	data []byte
 }
 
-func (l *live) enter() bool {
+// enter counts a tab in, unless there are too many.
+func (l *live) enter(session string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.tabs >= maxTabs {
+	all := 0
+	for _, n := range l.tabs {
+		all += n
+	}
+	if all >= maxTabs || l.tabs[session] >= maxTabsOfOne {
 		return false
 	}
-	l.tabs++
+	if l.tabs == nil {
+		l.tabs = map[string]int{}
+	}
+	l.tabs[session]++
 	return true
 }
 
-func (l *live) leave() {
+func (l *live) leave(session string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.tabs--; l.tabs == 0 {
+	if l.tabs[session]--; l.tabs[session] == 0 {
+		delete(l.tabs, session)
+	}
+	if len(l.tabs) == 0 {
 		l.views = nil
 	}
 }
 
-// shared returns the rendering of a view, made anew if it is older than fresh. One makes
-// it while the others wait.
-func (l *live) shared(view string, now time.Time, make func() ([]byte, error)) ([]byte, error) {
+// view is the place of a view's rendering.
+func (l *live) view(name string) *rendering {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r, ok := l.views[view]; ok && now.Sub(r.at) < fresh {
+	r, ok := l.views[name]
+	if ok {
+		return r
+	}
+	if l.views == nil || len(l.views) >= maxViews {
+		l.views = map[string]*rendering{}
+	}
+	r = &rendering{turn: make(chan struct{}, 1)}
+	l.views[name] = r
+	return r
+}
+
+// shared returns the rendering, made anew if it is older than fresh. One tab makes it
+// while the others of the same view wait.
+func (r *rendering) shared(ctx context.Context, now time.Time, render func() ([]byte, error)) ([]byte, error) {
+	select {
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if r.data != nil && now.Sub(r.at) < fresh {
 		return r.data, nil
 	}
-	data, err := make()
+	data, err := render()
 	if err != nil {
 		return nil, err
 	}
-	if l.views == nil || len(l.views) > maxTabs {
-		l.views = map[string]rendering{}
-	}
-	l.views[view] = rendering{now, data}
+	r.at, r.data = now, data
 	return data, nil
 }
 
@@ -76,23 +112,19 @@ func (v *visit) events() error {
 		v.fail(http.StatusNotFound, "There is no such live view.")
 		return nil
 	}
-	if !v.live.enter() {
+	if !v.live.enter(v.session.ID) {
 		v.fail(http.StatusServiceUnavailable, "Too many live pages are open.")
 		return nil
 	}
-	defer v.live.leave()
+	defer v.live.leave(v.session.ID)
 	v.w.Header().Set("Content-Type", "text/event-stream")
 	conn := http.NewResponseController(v.w)
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
 	for {
-		data, err := v.regions()
-		name := "regions"
-		if err != nil {
-			name, data = "bye", []byte("{}")
-		}
-		_ = conn.SetWriteDeadline(time.Now().Add(2 * refreshEvery))
-		if _, werr := fmt.Fprintf(v.w, "event: %s\ndata: %s\n\n", name, data); werr != nil || conn.Flush() != nil || err != nil {
+		event, last := v.nextEvent()
+		_ = conn.SetWriteDeadline(time.Now().Add(2 * refreshEvery)) // not every connection has one
+		if _, err := v.w.Write([]byte(event)); err != nil || conn.Flush() != nil || last {
 			return nil
 		}
 		select {
@@ -103,28 +135,58 @@ func (v *visit) events() error {
 	}
 }
 
+// nextEvent is what the tab is told now. After the last one it asks no more: its session
+// has ended. What else fails may work the next time.
+func (v *visit) nextEvent() (event string, last bool) {
+	data, err := v.regions()
+	if p, ok := asProblem(err); ok && p.Status == http.StatusUnauthorized {
+		return "event: bye\ndata: {}\n\n", true
+	}
+	if err != nil {
+		return "event: wait\ndata: {}\n\n", false
+	}
+	return fmt.Sprintf("event: regions\ndata: %s\n\n", data), false
+}
+
 // regions renders what is live of the overview for this person, as JSON of HTML by name.
 func (v *visit) regions() ([]byte, error) {
-	if _, err := v.api.Session(v.ctx()); err != nil { // it may have ended meanwhile
+	session, err := v.api.Session(v.ctx())
+	if err != nil { // it may have ended meanwhile
 		return nil, err
 	}
-	q := v.r.URL.Query()
-	view := v.session.Role + "?" + q.Encode()
-	return v.live.shared(view, v.opts.Now(), func() ([]byte, error) {
+	q := overviewQuery(v.r.URL.Query())
+	name := session.Role + "?" + q.Encode()
+	return v.live.view(name).shared(v.ctx(), v.opts.Now(), func() ([]byte, error) {
 		st, err := v.api.Status(v.ctx())
 		if err != nil {
 			return nil, err
 		}
-		f := frame{Screen: "overview", Status: &st, Session: v.session, Files: v.files, Path: Root, Now: v.opts.Now()}
-		f.Data = overviewOf(st, q, v.may(api.RoleOperator))
-		out := map[string]string{}
-		for name, block := range map[string]string{"roles": "roles", "services": "services", "trouble": "trouble", "facts": "facts", "at": "at"} {
-			var b bytes.Buffer
-			if err := v.views.fragment(&b, "overview", block+"-inner", f); err != nil {
-				return nil, err
-			}
-			out[name] = b.String()
-		}
-		return json.Marshal(out)
+		return v.renderRegions(st, session, q)
 	})
+}
+
+func (v *visit) renderRegions(st api.Status, session api.Session, q url.Values) ([]byte, error) {
+	back := (&url.URL{Path: Root, RawQuery: q.Encode()}).String()
+	f := frame{Screen: "overview", Status: &st, Session: session, Files: v.files, Path: back, Back: back, Now: v.opts.Now().UTC()}
+	f.Data = overviewOf(st, q, rank(session.Role) >= rank(api.RoleOperator))
+	out := map[string]string{}
+	for _, name := range []string{"roles", "services", "trouble", "facts", "at"} {
+		var b bytes.Buffer
+		if err := v.views.fragment(&b, "overview", name+"-inner", f); err != nil {
+			return nil, err
+		}
+		out[name] = b.String()
+	}
+	return json.Marshal(out)
+}
+
+// overviewQuery is what of a query changes the overview.
+func overviewQuery(q url.Values) url.Values {
+	out := url.Values{}
+	for _, key := range []string{"sort", "order", "open"} {
+		if values := q[key]; len(values) > 0 {
+			out[key] = slices.Clone(values)
+		}
+	}
+	return out
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -51,10 +52,10 @@ type column struct {
 // serviceRow is one virtual service as guide 11.2 shows it.
 type serviceRow struct {
 	api.Service
-	ID                            string
 	Protocol, LayerText, ModeText string
 	Health                        badge
 	Open                          bool
+	Fold                          string // link that shows or hides the real servers, "" = they are always shown
 	Rows                          []serverRow
 	Operator                      bool
 }
@@ -72,7 +73,7 @@ type serverRow struct {
 type badge struct{ Kind, Icon, Word string }
 
 func (v *visit) overview() error {
-	st, err := v.api.Status(v.ctx())
+	st, err := v.status()
 	if err != nil {
 		return err
 	}
@@ -85,17 +86,30 @@ func (v *visit) overview() error {
 func overviewOf(st api.Status, q url.Values, operator bool) overviewData {
 	d := overviewData{
 		At: st.At, Conflicts: st.Conflicts, Problems: st.Problems, Operator: operator,
-		Facts: facts(st), View: "view=overview&" + q.Encode(),
+		Facts: facts(st), View: "view=overview&" + overviewQuery(q).Encode(),
 	}
-	open := q["open"]
-	for i, svc := range st.Services {
+	for _, svc := range st.Services {
 		row := serviceRowOf(svc, st.At, operator)
-		row.ID = fmt.Sprintf("vip-%d", i)
-		row.Open = len(st.Services) <= fewServices || slices.Contains(open, svc.Name)
+		row.Open = true
+		if len(st.Services) > fewServices {
+			row.Open = slices.Contains(q["open"], svc.Name)
+			row.Fold = foldLink(q, svc.Name, row.Open)
+		}
 		d.Services = append(d.Services, row)
 	}
 	d.Columns = sorted(d.Services, q)
 	return d
+}
+
+// foldLink is the page with the real servers of one more service shown, or of one less.
+func foldLink(q url.Values, name string, open bool) string {
+	q = overviewQuery(q)
+	if open {
+		q["open"] = slices.DeleteFunc(q["open"], func(o string) bool { return o == name })
+	} else {
+		q.Add("open", name)
+	}
+	return (&url.URL{Path: Root, RawQuery: q.Encode()}).String()
 }
 
 func serviceRowOf(svc api.Service, at time.Time, operator bool) serviceRow {
@@ -160,13 +174,23 @@ func keys() []key {
 	}
 	return []key{
 		{"name", "VIRTUAL SERVICE", false, text(func(r serviceRow) string { return r.Name })},
-		{"ip", "IP", false, text(func(r serviceRow) string { return r.Addr })},
+		{"ip", "IP", false, byAddress},
 		{"ports", "PORTS", false, text(func(r serviceRow) string { return r.Ports })},
 		{"conns", "CONNS", true, func(a, b serviceRow) int { return cmp.Compare(a.Counters.Active, b.Counters.Active) }},
 		{"protocol", "PROTOCOL", false, text(func(r serviceRow) string { return r.Protocol })},
 		{"method", "METHOD", false, text(func(r serviceRow) string { return r.LayerText })},
 		{"mode", "MODE", false, text(func(r serviceRow) string { return r.ModeText })},
 	}
+}
+
+// byAddress puts 10.0.0.9 before 10.0.0.10.
+func byAddress(a, b serviceRow) int {
+	x, errX := netip.ParseAddr(a.Addr)
+	y, errY := netip.ParseAddr(b.Addr)
+	if errX != nil || errY != nil {
+		return strings.Compare(a.Addr, b.Addr)
+	}
+	return x.Compare(y)
 }
 
 // sorted sorts the rows as the query says and returns the headings, whose links turn the
@@ -191,8 +215,8 @@ func sorted(rows []serviceRow, q url.Values) []column {
 				return k.less(a, b)
 			})
 		}
-		for _, o := range q["open"] {
-			link.Add("open", o)
+		if open := q["open"]; len(open) > 0 {
+			link["open"] = open
 		}
 		c.Link = Root + "?" + link.Encode()
 		out = append(out, c)
@@ -244,7 +268,7 @@ type checkData struct {
 
 // checkPage shows what a health check sent, what came back and what failed.
 func (v *visit) checkPage() error {
-	st, err := v.api.Status(v.ctx())
+	st, err := v.status()
 	if err != nil {
 		return err
 	}

@@ -58,6 +58,7 @@ func (s *Server) Handler() http.Handler {
 		mux.HandleFunc(row.method+" "+row.path, s.enter(row))
 	}
 	mux.Handle("GET "+Root+"static/", s.files)
+	mux.HandleFunc("GET "+Root, s.enter(route{serve: (*visit).nowhere}))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, Root, http.StatusSeeOther) })
 	return hardened(http.NewCrossOriginProtection().Handler(mux))
 }
@@ -94,6 +95,7 @@ type visit struct {
 	r       *http.Request
 	api     *api.Client // calls with the person's session
 	session api.Session
+	known   *api.Status // once it was asked for
 }
 
 // ctx is the request's context.
@@ -202,6 +204,25 @@ func local(next string) string {
 	return u.RequestURI()
 }
 
+// nowhere answers what no screen has the path of.
+func (v *visit) nowhere() error {
+	v.fail(http.StatusNotFound, "There is no such page.")
+	return nil
+}
+
+// status is the node's, asked for once in a visit.
+func (v *visit) status() (api.Status, error) {
+	if v.known != nil {
+		return *v.known, nil
+	}
+	st, err := v.api.Status(v.ctx())
+	if err != nil {
+		return api.Status{}, err
+	}
+	v.known = &st
+	return st, nil
+}
+
 // goTo leads on after a change, so that a reload repeats nothing.
 func (v *visit) goTo(path string) error {
 	http.Redirect(v.w, v.r, path, http.StatusSeeOther)
@@ -230,9 +251,7 @@ func (v *visit) show(status int, screen, title string, data any) error {
 		return fmt.Errorf("render %s: %w", screen, err)
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	v.w.WriteHeader(status)
-	_, err := v.w.Write(b.Bytes())
-	return ignoreGone(err)
+	return ignoreGone(send(v.w, v.r, status, b.Bytes()))
 }
 
 // ignoreGone drops the error of a person who has gone away.

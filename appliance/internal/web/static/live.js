@@ -2,43 +2,70 @@
 // page shows the same once.
 "use strict";
 (() => {
-  const regions = () => document.querySelectorAll("[data-live]");
   const main = document.querySelector("[data-live-view]");
   if (!main || !window.EventSource) return;
   const state = document.querySelector("[data-live-state]");
   const pause = document.querySelector("[data-live-pause]");
+  const news = document.querySelector("[data-live-news]");
   let source = null;
+  let paused = false;
+  let ended = false;
 
-  // keep remembers what a person has opened, so that an update does not close it.
-  const apply = (name, html) => {
-    for (const region of regions()) {
-      if (region.dataset.live !== name || region.contains(document.activeElement) && document.activeElement.matches("select, input, button")) continue;
-      const open = new Map([...region.querySelectorAll("details[id]")].map((d) => [d.id, d.open]));
+  // morph changes what differs and leaves the rest: the focus, what was opened, chosen or
+  // marked. A row that is another one's now is replaced: a button under the focus never
+  // begins to mean another server.
+  const key = (n) => n.nodeName + " " + (n.dataset?.key ?? n.id ?? "");
+  const morph = (old, now) => {
+    if (key(old) !== key(now)) return old.replaceWith(now);
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      if (old.data !== now.data) old.data = now.data;
+      return;
+    }
+    for (const { name, value } of now.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    for (const { name } of [...old.attributes]) {
+      if (!now.hasAttribute(name) && !(name === "open" && old.id)) old.removeAttribute(name);
+    }
+    morphInside(old, now);
+  };
+  const morphInside = (old, now) => {
+    const have = [...old.childNodes], want = [...now.childNodes];
+    want.forEach((n, i) => (i < have.length ? morph(have[i], n) : old.append(n)));
+    have.slice(want.length).forEach((n) => n.remove());
+  };
+
+  // states are the words of the rows, for those who hear the page instead of seeing it.
+  const states = () => new Map([...document.querySelectorAll("[data-state]")].map((r) => [r.dataset.key, r.dataset.state]));
+  const apply = (regions) => {
+    const before = states();
+    for (const [name, html] of Object.entries(regions)) {
       const template = document.createElement("template");
       template.innerHTML = html;
-      for (const d of template.content.querySelectorAll("details[id]")) if (open.has(d.id)) d.open = open.get(d.id);
-      region.replaceChildren(template.content);
+      for (const region of document.querySelectorAll("[data-live]")) {
+        if (region.dataset.live === name) morphInside(region, template.content.cloneNode(true));
+      }
     }
+    const changed = [...states()].filter(([k, s]) => before.has(k) && before.get(k) !== s).map(([k, s]) => `${k}: ${s}`);
+    if (news && changed.length) news.textContent = changed.join("; ");
   };
+
   const say = (text) => { if (state) state.textContent = text; };
-  const stop = () => { if (source) source.close(); source = null; };
+  const stop = () => { source?.close(); source = null; };
   const start = () => {
+    if (source || paused || ended || document.hidden) return;
     source = new EventSource("/lbadmin/events?" + main.dataset.liveView);
-    source.addEventListener("regions", (e) => {
-      say("3 Seconds");
-      for (const [name, html] of Object.entries(JSON.parse(e.data))) apply(name, html);
-    });
-    source.addEventListener("bye", () => { stop(); say("Session ended"); });
+    source.addEventListener("regions", (e) => { say("3 Seconds"); apply(JSON.parse(e.data)); });
+    source.addEventListener("wait", () => say("The daemon does not answer, trying again"));
+    source.addEventListener("bye", () => { ended = true; stop(); say("Session ended: log in again"); });
     source.addEventListener("error", () => say("Not live, trying again"));
   };
   if (pause) {
     pause.hidden = false;
     pause.addEventListener("click", () => {
-      const running = source !== null;
-      if (running) { stop(); say("Paused"); } else { start(); say("3 Seconds"); }
-      pause.textContent = running ? "Resume" : "Pause";
-      pause.setAttribute("aria-pressed", String(running));
+      paused = !paused;
+      if (paused) { stop(); say("Paused"); } else { say("3 Seconds"); start(); }
+      pause.textContent = paused ? "Resume" : "Pause";
     });
   }
+  document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
   start();
 })();
