@@ -12,7 +12,7 @@ import (
 
 // Size of a graph in its own units.
 const (
-	graphWidth, graphHeight = 480, 170
+	graphWidth, graphHeight = 360, 150
 	graphLeft, graphBottom  = 62, 22
 	graphTop, graphRight    = 8, 6
 	graphTicks              = 4

@@ -55,6 +55,7 @@ type serviceRow struct {
 	Protocol, LayerText, ModeText string
 	Health                        badge
 	Open                          bool
+	Serving                       int
 	Fold                          string // link that shows or hides the real servers, "" = they are always shown
 	Rows                          []serverRow
 	Operator                      bool
@@ -119,22 +120,33 @@ func serviceRowOf(svc api.Service, at time.Time, operator bool) serviceRow {
 		LayerText: "Layer " + svc.Layer,
 		ModeText:  map[string]string{"dr": "DR", "proxy": "Proxy"}[svc.Method],
 	}
-	serving := 0
 	for _, r := range svc.Servers {
 		if r.State == "serving" {
-			serving++
+			row.Serving++
 		}
 		row.Rows = append(row.Rows, serverRowOf(svc, r, at, operator))
 	}
-	switch serving {
-	case 0:
-		row.Health = badge{"bad", "✖", "No server"}
-	case len(svc.Servers):
-		row.Health = badge{"good", "✔", "Healthy"}
-	default:
-		row.Health = badge{"warn", "▲", fmt.Sprintf("%d of %d", serving, len(svc.Servers))}
-	}
+	row.Health = serviceBadge(svc, row.Serving)
 	return row
+}
+
+// serviceBadge tells what the servers of a service come to. Without any that takes
+// clients it tells apart those that failed from those that a person took out.
+func serviceBadge(svc api.Service, serving int) badge {
+	out := func(state string) bool {
+		return !slices.ContainsFunc(svc.Servers, func(r api.Server) bool { return r.State != state && r.State != "halted" })
+	}
+	switch {
+	case serving > 0 && serving == len(svc.Servers):
+		return stateBadge("serving")
+	case serving > 0:
+		return badge{"warn", "▲", fmt.Sprintf("%d of %d", serving, len(svc.Servers))}
+	case len(svc.Servers) > 0 && out("halted"):
+		return stateBadge("halted")
+	case len(svc.Servers) > 0 && out("draining"):
+		return stateBadge("draining")
+	}
+	return badge{"bad", "✖", "No server"}
 }
 
 func serverRowOf(svc api.Service, r api.Server, at time.Time, operator bool) serverRow {

@@ -178,9 +178,13 @@ func (v *visit) refuse(err error) {
 
 // toLogin asks who it is, and leads back to where the person wanted to go.
 func (v *visit) toLogin() {
-	if v.r.Method != http.MethodGet || v.r.Header.Get("Hx-Request") != "" || strings.Contains(v.r.Header.Get("Accept"), "text/event-stream") {
-		v.w.Header().Set("Hx-Redirect", Root+"login")
-		http.Error(v.w, "your session has ended: log in again", http.StatusUnauthorized)
+	const ended = "Your session has ended: log in again."
+	switch {
+	case strings.Contains(v.r.Header.Get("Accept"), "text/event-stream"):
+		http.Error(v.w, ended, http.StatusUnauthorized)
+		return
+	case v.r.Method != http.MethodGet:
+		v.fail(http.StatusUnauthorized, ended)
 		return
 	}
 	next := url.Values{}
