@@ -28,7 +28,7 @@ func (v *visit) availability() error { return v.availabilityPage(nil, formError{
 
 // availabilityPage shows the page; report is what was seen of a future peer.
 func (v *visit) availabilityPage(report *api.PeerReport, refused formError) error {
-	st, err := v.api.Status(v.ctx())
+	st, err := v.status()
 	if err != nil {
 		return err
 	}
@@ -40,21 +40,18 @@ func (v *visit) availabilityPage(report *api.PeerReport, refused formError) erro
 	d.Pending = !d.Paired && part.Fields["heartbeat[0].peer"] != ""
 	title := "High-Availability Configuration"
 	if d.Paired {
-		title = "High Availability Configuration – " + st.Seat
+		title = "High Availability Configuration - " + st.Seat
 		d.Nodes = nodesOf(st, part.Fields)
 	}
 	d.Look = lookForm(v.form("address"))
-	if report == nil {
+	if report == nil || len(report.Blocks) > 0 {
 		d.Look.place(refused)
 	} else {
 		d.Create = createForm(*report, v.form("local"))
+		d.Create.Sections[0].Inputs = v.withOwnPassword(d.Create.Sections[0].Inputs)
 		d.Create.place(refused)
 	}
-	status := 200
-	if len(refused.Fields)+len(refused.General) > 0 {
-		status = 422
-	}
-	return v.show(status, "availability", title, d)
+	return v.show(refused.status(), "availability", title, d)
 }
 
 // nodesOf are the primary and the secondary with their addresses.
@@ -81,10 +78,13 @@ func hostOf(endpoint string) string {
 
 // lookForm is the first step: who is the peer?
 func lookForm(address string) editor {
-	return editor{Action: Root + "availability/look", Submit: "Look at the peer", Sections: []section{{Title: "Create a Clustered Pair", Inputs: []input{
+	return editor{Action: Root + "availability/look", Submit: "Look at the peer", Sections: []section{{Title: "The peer", Inputs: []input{
 		{Name: "address", Label: "IP address of the peer", Value: address, Required: true, Hint: "The appliance that will be the Secondary; it must be empty"},
 	}}}}
 }
+
+// peerPassword is the guide's word for it (14.1.2).
+const peerPassword = "loadbalancer user's password of the peer"
 
 // createForm is the second step: the password goes to what was seen, and to nobody else.
 func createForm(r api.PeerReport, local string) editor {
@@ -92,9 +92,9 @@ func createForm(r api.PeerReport, local string) editor {
 	for _, a := range r.Locals {
 		locals = append(locals, option{a, a})
 	}
-	return editor{Action: Root + "availability/create", Submit: "Add new node", Cancel: Root + "availability", Sections: []section{{Title: "Create a Clustered Pair", Inputs: []input{
+	return editor{Action: Root + "availability/create", Submit: "Add new node", Cancel: Root + "availability", Sections: []section{{Title: "The new node", Inputs: []input{
 		{Name: "local", Label: "Local IP address", Kind: "select", Value: local, Options: locals},
-		{Name: "password", Label: "Password of loadbalancer on the peer", Kind: "password", Required: true},
+		{Name: "password", Label: peerPassword, Kind: "password", Required: true},
 		{Name: "address", Kind: "hidden", Value: r.Address},
 		{Name: "fingerprint", Kind: "hidden", Value: r.Fingerprint},
 	}}}}
@@ -115,7 +115,10 @@ func (v *visit) createPair() error {
 	want := api.PairCreate{
 		Local: v.form("local"), Address: v.form("address"), Fingerprint: v.form("fingerprint"), Password: v.r.PostFormValue("password"),
 	}
-	err := v.api.CreatePair(v.ctx(), want)
+	err := v.confirmFirst()
+	if err == nil {
+		err = v.api.CreatePair(v.ctx(), want)
+	}
 	if refused, ok := fieldErrors(err); ok {
 		report, lookErr := v.api.LookAtPeer(v.ctx(), want.Address)
 		if lookErr != nil {
@@ -131,7 +134,7 @@ func (v *visit) createPair() error {
 
 func (v *visit) breakPair() error {
 	if err := v.api.BreakPair(v.ctx()); err != nil {
-		return err
+		return v.refused("Break Clustered Pair", Root+"availability", err)
 	}
 	return v.goTo(Root + "availability")
 }
@@ -139,7 +142,7 @@ func (v *visit) breakPair() error {
 // movePair is "takeover" or "release".
 func (v *visit) movePair() error {
 	if err := v.api.PairCommand(v.ctx(), v.form("command")); err != nil {
-		return err
+		return v.refused("The virtual addresses stay where they are", Root+"availability", err)
 	}
 	return v.goTo(Root + "availability")
 }

@@ -7,8 +7,11 @@ import (
 	"github.com/vosbed/vosbed/appliance/api"
 )
 
+const historyTitle = "Configuration History"
+
 type historyData struct {
 	Admin     bool
+	Tag       string // of the draft, which a revert replaces
 	Revisions []api.Revision
 }
 
@@ -18,16 +21,22 @@ func (v *visit) history() error {
 	if err != nil {
 		return err
 	}
-	return v.page("history", "Configuration History", historyData{v.may(api.RoleAdmin), all})
+	d, err := v.api.Draft(v.ctx())
+	if err != nil {
+		return err
+	}
+	return v.page("history", historyTitle, historyData{v.may(api.RoleAdmin), d.Tag, all})
 }
 
 // revert takes a former configuration as draft: it is looked at before it is applied.
 func (v *visit) revert() error {
-	if err := v.api.Revert(v.ctx(), "", v.form("number")); err != nil {
-		return err
+	if err := v.api.Revert(v.ctx(), v.form("tag"), v.form("number")); err != nil {
+		return v.refused(historyTitle, Root+"history", err)
 	}
 	return v.goTo(Root + "history")
 }
+
+type revisionData struct{ Number, YAML string }
 
 // revision shows the text of one.
 func (v *visit) revision() error {
@@ -36,7 +45,18 @@ func (v *visit) revision() error {
 	if err != nil {
 		return err
 	}
-	return v.page("text", "Configuration "+number, string(yaml))
+	return v.page("text", "Configuration "+number, revisionData{number, string(yaml)})
+}
+
+// revisionFile is the same as a file.
+func (v *visit) revisionFile() error {
+	yaml, err := v.api.Revision(v.ctx(), v.r.PathValue("number"))
+	if err != nil {
+		return err
+	}
+	v.download("application/yaml", "vosbed-revision.yaml")
+	_, err = v.w.Write(yaml)
+	return ignoreGone(err)
 }
 
 // configuration shows what is in force.

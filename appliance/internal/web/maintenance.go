@@ -33,6 +33,7 @@ func maintenanceRoutes() []route {
 		{method: post, path: Root + "restart", serve: (*visit).reload},
 		{method: post, path: Root + "history/revert", serve: (*visit).revert},
 		{method: get, path: Root + "history/{number}", serve: (*visit).revision},
+		{method: get, path: Root + "history/{number}/file", serve: (*visit).revisionFile},
 		{method: post, path: Root + "passwords/own", serve: (*visit).ownPassword},
 		{method: post, path: Root + "passwords/account", serve: (*visit).setAccount},
 		{method: post, path: Root + "passwords/remove", serve: (*visit).removeAccount},
@@ -41,32 +42,4 @@ func maintenanceRoutes() []route {
 		{method: get, path: Root + "audit.csv", serve: (*visit).auditFile},
 		{method: post, path: Root + "confirm", serve: (*visit).confirm},
 	}
-}
-
-// restartData says whether anything is pending.
-type restartData struct{ Pending bool }
-
-func (v *visit) restart() error {
-	d, err := v.api.Draft(v.ctx())
-	if err != nil {
-		return err
-	}
-	return v.page("restart", "Restart Services", restartData{len(d.Changes) > 0})
-}
-
-// reload applies what is pending, as guide 10.3 says, or reads the file again.
-func (v *visit) reload() error {
-	d, err := v.api.Draft(v.ctx())
-	if err != nil {
-		return err
-	}
-	if len(d.Changes) > 0 {
-		err = v.api.Apply(v.ctx(), d.Tag, "")
-	} else {
-		err = v.api.Reload(v.ctx())
-	}
-	if err != nil {
-		return err
-	}
-	return v.goTo(Root)
 }

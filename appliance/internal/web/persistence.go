@@ -1,6 +1,11 @@
 package web
 
-import "github.com/vosbed/vosbed/appliance/api"
+import (
+	"net/http"
+	"slices"
+
+	"github.com/vosbed/vosbed/appliance/api"
+)
 
 // mostEntries is how many entries a page shows.
 const mostEntries = 500
@@ -11,6 +16,7 @@ type persistenceData struct {
 	Entries         []api.Entry
 	Total           int
 	Wrong           string
+	Filtered        bool // the search names something: what it found may be cleared at once
 	Back            string
 }
 
@@ -23,6 +29,7 @@ func (v *visit) persistence() error {
 		Service: input{Name: "service", Label: "Virtual service", Value: q.Get("service")},
 		Back:    v.r.URL.RequestURI(),
 	}
+	d.Filtered = d.Client.Value+d.Service.Value != ""
 	all, err := v.api.Persistence(v.ctx(), api.Filter{Client: d.Client.Value, Service: d.Service.Value})
 	if refused, ok := searchError(err); ok {
 		d.Wrong = refused
@@ -36,7 +43,7 @@ func (v *visit) persistence() error {
 
 // searchError is what is wrong with a search.
 func searchError(err error) (string, bool) {
-	if p, ok := asProblem(err); ok && (p.Status == 400 || p.Status == 404) {
+	if p, ok := asProblem(err); ok && slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity}, p.Status) {
 		return title(p.Detail) + ".", true
 	}
 	return "", false
@@ -44,8 +51,11 @@ func searchError(err error) (string, bool) {
 
 func (v *visit) clearPersistence() error {
 	f := api.Filter{Client: v.form("client"), Service: v.form("service"), Server: v.form("server")}
-	if _, err := v.api.ClearPersistence(v.ctx(), f); err != nil {
-		return err
+	if f == (api.Filter{}) { // nobody clears the whole table by a form that lost its fields
+		return v.goTo(Root + "persistence")
 	}
-	return v.goTo(local(v.form("back")))
+	if _, err := v.api.ClearPersistence(v.ctx(), f); err != nil {
+		return v.refused("Nothing was cleared", v.backTo(local(v.form("back"))), err)
+	}
+	return v.goTo(v.backTo(local(v.form("back"))))
 }

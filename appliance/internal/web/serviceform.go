@@ -33,15 +33,22 @@ func checkWords(s api.ServiceDraft) string {
 // checkTypes7 are the choices of a layer-7 check; their values are "type/protocol".
 func checkTypes7() []option {
 	return []option{
-		{"negotiate/https", "Negotiate HTTPS (GET)"}, {"negotiate/http", "Negotiate HTTP (GET)"}, {"connect/", "Connect to port"},
-		{"ping/", "Ping server"}, {"on/", "No checks, always on"}, {"off/", "No checks, always off"},
+		{"negotiate/https", "Negotiate HTTPS (GET)"},
+		{"negotiate/http", "Negotiate HTTP (GET)"},
+		{"connect/", "Connect to port"},
+		{"ping/", "Ping server"},
+		{"on/", "No checks, always on"},
+		{"off/", "No checks, always off"},
 	}
 }
 
 func checkTypes4() []option {
 	return []option{
-		{"negotiate", "Negotiate"}, {"connect", "Connect to port"}, {"ping", "Ping server"},
-		{"on", "No checks, always on"}, {"off", "No checks, always off"},
+		{"negotiate", "Negotiate"},
+		{"connect", "Connect to port"},
+		{"ping", "Ping server"},
+		{"on", "No checks, always on"},
+		{"off", "No checks, always off"},
 	}
 }
 
@@ -110,8 +117,10 @@ func checkSection(f api.Fields, checkURL string) section {
 		s.Inputs = []input{
 			{Name: checkField, Label: "Health Checks", Kind: "select", Value: checkChoice(f), Options: checkTypes7()},
 			request,
-			{Name: "check.expect.match", Label: "Response Expected", Kind: "select", Value: or(f["check.expect.match"], "equals"),
-				Options: []option{{"equals", "Equals"}, {"contains", "Contains"}, {"any", "Any answer"}}},
+			{
+				Name: "check.expect.match", Label: "Response Expected", Kind: "select", Value: or(f["check.expect.match"], "equals"),
+				Options: []option{{"equals", "Equals"}, {"contains", "Contains"}, {"any", "Any answer"}},
+			},
 			{Name: "check.expect.value", Label: "Response Expected Value", Value: value},
 			port,
 		}
@@ -139,9 +148,11 @@ func checkTimes(f api.Fields) section {
 		{Name: "check.expect.status", Label: "HTTP Status", Value: f["check.expect.status"], Hint: "200, or several with commas; blank: 200. For Negotiate"},
 	}}
 	if f["layer"] == "4" {
-		s.Inputs = append(s.Inputs, input{Name: "check.through_vip", Label: "Check through the VIP", Kind: "select", Value: f["check.through_vip"],
+		s.Inputs = append(s.Inputs, input{
+			Name: "check.through_vip", Label: "Check through the VIP", Kind: "select", Value: f["check.through_vip"],
 			Options: []option{{"", "As usual"}, {"true", "Yes"}, {"false", "No"}},
-			Hint:    "Finds a server without the VIP on its loopback. For Negotiate and Connect to port, usually on"})
+			Hint:    "Finds a server without the VIP on its loopback. For Negotiate and Connect to port, usually on",
+		})
 	}
 	return s
 }
