@@ -14,7 +14,7 @@ func loginRoutes() []route {
 	return []route{
 		{method: http.MethodGet, path: loginPath, serve: func(v *visit) error { return v.loginPage(http.StatusOK, "") }, open: true},
 		{method: http.MethodPost, path: loginPath, serve: (*visit).login, open: true},
-		{method: http.MethodPost, path: Root + "logout", serve: (*visit).logout},
+		{method: http.MethodPost, path: Root + "logout", serve: (*visit).logout, open: true},
 	}
 }
 
@@ -40,14 +40,20 @@ func (v *visit) login() error {
 	if err != nil {
 		return err
 	}
+	// The browser forgets the session it had before, so that one ends too (ASVS 7.2.4).
+	if tokenOf(v.r) != "" {
+		_ = v.api.Logout(v.ctx())
+	}
 	setToken(v.w, in.Token)
 	return v.goTo(local(v.form("next")))
 }
 
+// logout ends the session. One that has ended already is what the person wants, so the
+// route is open and that is no error.
 func (v *visit) logout() error {
 	err := v.api.Logout(v.ctx())
 	setToken(v.w, "")
-	if err != nil {
+	if p, ok := asProblem(err); err != nil && (!ok || p.Status != http.StatusUnauthorized) {
 		return err
 	}
 	return v.goTo(loginPath)
