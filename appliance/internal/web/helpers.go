@@ -20,8 +20,15 @@ func helpers(f files) template.FuncMap {
 		"shorten": shorten,
 		"bytes":   bytesText,
 		"rate":    func(v float64) string { return bytesText(v) + "/s" },
+		"choice":  func(word string, on bool) choice { return choice{word, on} },
 		"comma":   func(s []string) string { return strings.Join(s, ", ") },
 	}
+}
+
+// choice is one word of several of which one holds now.
+type choice struct {
+	Word string
+	On   bool
 }
 
 // utc is a time as the guide shows it (11.2).
