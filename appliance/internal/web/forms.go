@@ -87,9 +87,12 @@ type editor struct {
 	Submit   string // the word on its button: Update
 	Cancel   string // where Cancel leads, "" = no such button
 	Tag      string // of the draft that the person saw
+	Under    string // screen of the menu that it belongs to
 	Sections []section
 	Errors   formError
 }
+
+func (e editor) under() string { return e.Under }
 
 // place puts the messages of a refusal at their inputs; what has no input becomes
 // general.

@@ -13,7 +13,6 @@ import (
 type frame struct {
 	Screen, Title string
 	Version       string
-	Menu          []menuGroup
 	Session       api.Session
 	Status        *api.Status // nil = nobody is logged in, or the daemon did not say
 	Draft         *api.Draft  // nil = nothing is pending
@@ -31,6 +30,21 @@ type frame struct {
 func (f frame) Admin() bool    { return rank(f.Session.Role) >= rank(api.RoleAdmin) }
 func (f frame) Operator() bool { return rank(f.Session.Role) >= rank(api.RoleOperator) }
 
+// placed is the data of a page that belongs to a screen of the menu by another name than
+// its template's.
+type placed interface{ under() string }
+
+// Menu is the menu as the person sees it, open at the present page.
+func (f frame) Menu() []menuGroup {
+	if f.Session.User == "" {
+		return nil
+	}
+	if p, ok := f.Data.(placed); ok {
+		return menuFor(f.Session.Role, p.under())
+	}
+	return menuFor(f.Session.Role, f.Screen)
+}
+
 // Alone reports whether the node has no peer.
 func (f frame) Alone() bool { return f.Status == nil || f.Status.Role == "standalone" }
 
@@ -44,7 +58,6 @@ func (v *visit) frame(screen, title string) frame {
 	if v.session.User == "" {
 		return f
 	}
-	f.Menu = menuFor(v.session.Role, screen)
 	if st, err := v.status(); err == nil {
 		f.Status = &st
 	}

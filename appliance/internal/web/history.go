@@ -38,6 +38,8 @@ func (v *visit) revert() error {
 
 type revisionData struct{ Number, YAML string }
 
+func (revisionData) under() string { return "history" }
+
 // revision shows the text of one.
 func (v *visit) revision() error {
 	number := v.r.PathValue("number")

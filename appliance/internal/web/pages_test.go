@@ -552,3 +552,19 @@ func TestAuditFile(t *testing.T) {
 		}
 	}
 }
+
+// TestTheMenuIsOpenAtThePage: lists and the forms below them are at their item.
+func TestTheMenuIsOpenAtThePage(t *testing.T) {
+	t.Parallel()
+	d := sit(t, api.RoleAdmin)
+	for page, want := range map[string]string{
+		"l7-services": "Layer 7 – Virtual Services", "service/new?layer=4": "Layer 4 – Virtual Services", "service?name=Harmonic_Management": "Layer 7 – Virtual Services",
+		"real?name=HT1&service=Harmonic_Traffic": "Layer 4 – Real Servers", "l7-servers": "Layer 7 – Real Servers", "history/1": "Configuration History", "audit": "Audit Log",
+	} {
+		p := d.open("/lbadmin/" + page).want(200)
+		at := all(p.doc, func(n *html.Node) bool { return attr(n, "aria-current") == "page" })
+		if len(at) != 1 || text(at[0]) != want {
+			t.Errorf("%s: %d items are marked, want %s", page, len(at), want)
+		}
+	}
+}

@@ -15,6 +15,8 @@ type serversData struct {
 	Tag      string
 }
 
+func (d serversData) under() string { return "servers" + d.Layer }
+
 type serversOfService struct {
 	ID, Name, Addr, Ports, Add string
 	Servers                    []serverItem
@@ -82,7 +84,7 @@ func serverForm(f api.Fields, layer, service string) editor {
 			input{Name: "min_connections", Label: "Minimum Connections", Value: f["min_connections"]},
 			input{Name: "max_connections", Label: "Maximum Connections", Value: f["max_connections"], Hint: "0: no limit"})
 	}
-	return editor{Submit: "Update", Cancel: serversPath(layer), Sections: []section{{Title: "Real Server of " + service, Inputs: inputs}}}
+	return editor{Submit: "Update", Under: "servers" + layer, Cancel: serversPath(layer), Sections: []section{{Title: "Real Server of " + service, Inputs: inputs}}}
 }
 
 // serverFor is one form of a real server: the service that it is of, with its layer, and

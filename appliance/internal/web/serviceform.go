@@ -74,7 +74,7 @@ func setChoice(f api.Fields) {
 // serviceForm is the form of guide 10.1.1 and 10.2.1. The health check is set once the
 // service is there.
 func serviceForm(f api.Fields, checkURL string, isNew bool) editor {
-	e := editor{Submit: "Update", Cancel: servicesPath(f["layer"])}
+	e := editor{Submit: "Update", Under: "services" + f["layer"], Cancel: servicesPath(f["layer"])}
 	e.Sections = append(e.Sections, section{Title: "Virtual Service", Inputs: []input{
 		{Name: "name", Label: "Label", Value: f["name"], Required: true},
 		{Name: "address", Label: "IP Address", Value: f["address"], Required: true},

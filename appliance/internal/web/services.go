@@ -16,6 +16,8 @@ type servicesData struct {
 	Tag      string
 }
 
+func (d servicesData) under() string { return "services" + d.Layer }
+
 // serviceItem is one of them, as text.
 type serviceItem struct {
 	ID, Name, Addr, Ports, Protocol, Check, Edit, Servers string
