@@ -5,7 +5,7 @@ LINT     = bin/golangci-lint
 PROGRAMS = bin/lbd bin/lbctl bin/simvos bin/vosbed
 BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
 
-.PHONY: help build test setup check lint generate generate-check scenario scenarios mutants \
+.PHONY: help build test setup check lint generate generate-check scenario scenarios mutants demo \
         bench bench-failover bench-peers soak-heartbeat clean FORCE
 
 help: ## list the verbs
@@ -21,6 +21,9 @@ bin/%: FORCE
 
 scenario: build ## run one scenario end to end: make scenario NAME=failover
 	@bin/vosbed run $(NAME)
+
+demo: build ## the guide's deployment with both WebUIs on 127.0.0.1 and 127.0.0.2, until Ctrl-C
+	@bin/vosbed demo
 
 scenarios: build ## run every scenario
 	@bin/vosbed run --all

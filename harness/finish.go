@@ -108,10 +108,12 @@ const labFile = "lab.json"
 type Standing struct {
 	Init  int            `json:"init,omitempty"`
 	Nodes map[string]int `json:"nodes,omitempty"`
+	// Held says that the steps are done and the lab is kept for people.
+	Held bool `json:"held,omitempty"`
 }
 
-func (r *run) register() error {
-	return writeJSON(filepath.Join(r.opt.Dir, labFile), Standing{Nodes: r.lab.Namespaces()})
+func (r *run) register(held bool) error {
+	return writeJSON(filepath.Join(r.opt.Dir, labFile), Standing{Nodes: r.lab.Namespaces(), Held: held})
 }
 
 // ReadStanding reads what a run left for `vosbed shell`.

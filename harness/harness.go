@@ -188,7 +188,7 @@ func (r *run) build(epoch time.Duration) error {
 	if err := r.lab.Rules(r.scn.Wire); err != nil {
 		return errors.Join(err, r.lab.Close())
 	}
-	return r.register()
+	return r.register(false)
 }
 
 func (r *run) describe() observe.Run {
@@ -313,6 +313,9 @@ func (r *run) saveCapture() {
 
 // hold keeps the lab until ctx ends.
 func (r *run) hold(ctx context.Context) {
+	if err := r.register(true); err != nil {
+		r.logger.Warn("nobody is told that the lab is kept", "err", err)
+	}
 	r.progress.Note(r.lab.Now(), "the lab is kept: try `vosbed shell clients`, end with Ctrl-C")
 	<-ctx.Done()
 }

@@ -66,7 +66,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.scenarios, "scenarios", "scenarios", "folder of the scenarios")
 	root.AddCommand(a.runCommand(), a.superviseCommand(), a.engineCommand(), a.agentCommand(), a.browserCommand())
 	root.AddCommand(a.planCommand(), a.lintCommand(), a.listCommand(), a.judgeCommand(), a.reportCommand())
-	root.AddCommand(a.doctorCommand(), a.shellCommand(), a.mutantsCommand(), a.schemaCommand())
+	root.AddCommand(a.doctorCommand(), a.shellCommand(), a.demoCommand(), a.mutantsCommand(), a.schemaCommand())
 	strict(root)
 	return root
 }

@@ -45,6 +45,15 @@ func Current() (*NS, error) {
 	return &NS{f}, nil
 }
 
+// Open returns the namespace behind a path below /proc.
+func Open(path string) (*NS, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open a network namespace: %w", err)
+	}
+	return &NS{f}, nil
+}
+
 func openCurrent() (*os.File, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
 	if err != nil {
