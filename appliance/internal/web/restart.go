@@ -7,7 +7,6 @@ const restartTitle = "Restart Services"
 type restartData struct {
 	Words []string
 	Tag   string
-	Done  bool
 }
 
 func (v *visit) restart() error {
@@ -15,7 +14,7 @@ func (v *visit) restart() error {
 	if err != nil {
 		return err
 	}
-	out := restartData{Done: v.r.URL.Query().Has("done"), Words: []string{reloadProxy, restartHeartbeat}}
+	out := restartData{Words: []string{reloadProxy, restartHeartbeat}}
 	if len(d.Changes) > 0 {
 		out.Tag = d.Tag
 	}
@@ -34,5 +33,5 @@ func (v *visit) reload() error {
 	if err != nil {
 		return v.refused(restartTitle, Root+"restart", err)
 	}
-	return v.goTo(Root + "restart?done=1")
+	return v.goTo(Root) // where it shows whether all is well (guide 11.2)
 }
