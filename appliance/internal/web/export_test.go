@@ -1,0 +1,16 @@
+package web
+
+// Routes are the rows of the router, for tests that must not miss one.
+func (s *Server) Routes() (closed, open [][2]string) {
+	for _, row := range s.routes() {
+		if row.open {
+			open = append(open, [2]string{row.method, row.path})
+			continue
+		}
+		closed = append(closed, [2]string{row.method, row.path})
+	}
+	return closed, open
+}
+
+// Local is where a page leads that was asked to lead to next.
+func Local(next string) string { return local(next) }
