@@ -83,7 +83,7 @@ func New(opts Options) (*Appliance, error) {
 	}
 	a.proxy = proxy.New(proxy.Options{Logger: opts.Logger, Table: a.table})
 	sources.health, a.facts = a.health.Snapshot, sources
-	if err := a.openOffice(); err != nil {
+	if err = a.openOffice(); err != nil {
 		return nil, errors.Join(err, a.engine.Close(), a.proxy.Close())
 	}
 	if a.pair, err = newPair(a, cfg); err != nil {

@@ -157,7 +157,8 @@ func (d drafts) Apply(ctx context.Context, by mgmt.By, within time.Duration) err
 		return fmt.Errorf("%w: a pair cannot be made on trial: apply the changes for good, or discard them", mgmt.ErrRefused)
 	}
 	err := d.draft.Apply(ctx, by.Tag, by.User, within)
-	if err != nil && !(errors.Is(err, draft.ErrEmpty) && d.pairing.prepared()) {
+	again := errors.Is(err, draft.ErrEmpty) && d.pairing.prepared() // the peer did not join the last time
+	if err != nil && !again {
 		return refusal(err)
 	}
 	return d.pairing.complete(ctx)

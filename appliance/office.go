@@ -27,8 +27,8 @@ func (a *Appliance) openOffice() error {
 		File: filepath.Join(state, "draft.json"), Tools: draftTools(), Logger: a.log,
 		Current: a.facts.current,
 		Apply: func(_ context.Context, cfg lb.Config) error {
-			if err := a.adopt(cfg); err != nil {
-				return err
+			if failed := a.adopt(cfg); failed != nil {
+				return failed
 			}
 			a.shared.changed(cfg)
 			return nil

@@ -17,6 +17,7 @@ import (
 	"github.com/vosbed/vosbed/appliance/internal/mgmt"
 	"github.com/vosbed/vosbed/appliance/lb"
 	"github.com/vosbed/vosbed/internal/atomicfile"
+	"github.com/vosbed/vosbed/internal/buildinfo"
 )
 
 // Ports of the pair (guide 9.5).
@@ -75,8 +76,8 @@ func (p *pairing) Create(ctx context.Context, user string, want api.PairCreate) 
 	if err != nil {
 		return err
 	}
-	if blocks, err := theirBlocks(ctx, client, cfg.Node.Name); err != nil || len(blocks) > 0 {
-		return errors.Join(err, refused(blocks))
+	if err = theirBlocks(ctx, client, cfg.Node.Name); err != nil {
+		return err
 	}
 	secret := make([]byte, secretBytes)
 	_, _ = rand.Read(secret) // never fails (crypto/rand)
@@ -86,7 +87,7 @@ func (p *pairing) Create(ctx context.Context, user string, want api.PairCreate) 
 	if err != nil {
 		return fmt.Errorf("%w: the peer cannot join: %w", mgmt.ErrRefused, err)
 	}
-	if err := atomicfile.Write(p.secretFile(), text, 0o600); err != nil {
+	if err = atomicfile.Write(p.secretFile(), text, 0o600); err != nil {
 		return err
 	}
 	err = p.draft.Edit(ctx, "", user, func(cfg *lb.Config) error {
@@ -152,15 +153,18 @@ func (p *pairing) enter(ctx context.Context, addr netip.AddrPort, want api.PairC
 	return client.As(in.Token, nil), nil
 }
 
-// theirBlocks is what keeps the peer from joining, as it says itself.
-func theirBlocks(ctx context.Context, peer *api.Client, own string) ([]string, error) {
+// theirBlocks refuses a peer that cannot join, by what it says itself.
+func theirBlocks(ctx context.Context, peer *api.Client, own string) error {
 	st, err := peer.Status(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the peer's status cannot be read: %w", mgmt.ErrRefused, err)
+		return fmt.Errorf("%w: the peer's status cannot be read: %w", mgmt.ErrRefused, err)
 	}
 	var blocks []string
 	if st.Node == own {
 		blocks = append(blocks, fmt.Sprintf("both nodes are called %s: give one of them another name", own))
+	}
+	if v := buildinfo.Get().Version; st.Version != v {
+		blocks = append(blocks, fmt.Sprintf("this node runs version %s and the peer %s: bring both to one version", v, st.Version))
 	}
 	if st.Role != lb.Standalone.String() {
 		blocks = append(blocks, "the peer is part of a pair already: break that first")
@@ -168,7 +172,7 @@ func theirBlocks(ctx context.Context, peer *api.Client, own string) ([]string, e
 	if len(st.Services) > 0 {
 		blocks = append(blocks, fmt.Sprintf("the peer has %d virtual services of its own, which the pair would replace: remove them there first", len(st.Services)))
 	}
-	return blocks, nil
+	return refused(blocks)
 }
 
 func refused(blocks []string) error {
@@ -238,7 +242,7 @@ func (p *pairing) joining(own lb.Config, want api.PairJoin) (lb.Config, error) {
 	local, errLocal := netip.ParseAddr(want.Local)
 	peer, errPeer := netip.ParseAddr(want.Peer)
 	theirs, err := config.Parse("the primary's configuration", []byte(want.Config))
-	if err := errors.Join(errLocal, errPeer, err); err != nil {
+	if err = errors.Join(errLocal, errPeer, err); err != nil {
 		return own, &mgmt.InvalidError{Detail: "what the primary sent cannot be used: " + err.Error()}
 	}
 	return paired(config.WithCluster(own, theirs), lb.Secondary, local, peer, p.secretFile()), nil

@@ -314,7 +314,7 @@ func (r *run) saveCapture() {
 // hold keeps the lab until ctx ends.
 func (r *run) hold(ctx context.Context) {
 	if err := r.register(true); err != nil {
-		r.logger.Warn("nobody is told that the lab is kept", "err", err)
+		r.logger.WarnContext(ctx, "nobody is told that the lab is kept", "err", err)
 	}
 	r.progress.Note(r.lab.Now(), "the lab is kept: try `vosbed shell clients`, end with Ctrl-C")
 	<-ctx.Done()

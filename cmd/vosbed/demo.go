@@ -97,7 +97,7 @@ func (a *app) openDoors(ctx context.Context, dir string, listeners map[string]ne
 			return err
 		}
 		defer ns.Close()
-		door, err := demo.Open(ctx, ln, node, dir, password, ns)
+		door, err := demo.Open(ctx, ln, demo.Node{Name: node, Dir: dir, NS: ns}, password)
 		if err != nil {
 			return err
 		}

@@ -57,35 +57,41 @@ func Listen(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
 	return netutil.LimitListener(ln, most), nil
 }
 
-// Open makes a listener the door of an appliance and sets the password there. dir is the
-// run directory, ns the namespace of the appliance.
-func Open(ctx context.Context, ln net.Listener, node, dir, password string, ns *netns.NS) (*Door, error) {
-	client := api.NewUnix(filepath.Join(dir, "nodes", node, "api.sock"))
+// Node is an appliance of a lab that stands.
+type Node struct {
+	Name string
+	Dir  string // of the run
+	NS   *netns.NS
+}
+
+// Open makes a listener the door of an appliance and sets the password there.
+func Open(ctx context.Context, ln net.Listener, n Node, password string) (*Door, error) {
+	client := api.NewUnix(filepath.Join(n.Dir, "nodes", n.Name, "api.sock"))
 	defer client.Close()
 	if err := client.SetAccount(ctx, User, api.NewAccount{Role: api.RoleAdmin, Password: password}); err != nil {
-		return nil, fmt.Errorf("set the password of %s: %w", node, err)
+		return nil, fmt.Errorf("set the password of %s: %w", n.Name, err)
 	}
 	text, _, err := client.Config(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask %s for its address: %w", node, err)
+		return nil, fmt.Errorf("ask %s for its address: %w", n.Name, err)
 	}
-	cfg, err := config.Parse(node, text)
+	cfg, err := config.Parse(n.Name, text)
 	if err != nil {
 		return nil, err
 	}
 	if len(cfg.Node.Management) == 0 {
-		return nil, fmt.Errorf("%s has no WebUI: node.management is empty", node)
+		return nil, fmt.Errorf("%s has no WebUI: node.management is empty", n.Name)
 	}
 	target := cfg.Node.Management[0].String()
 	dial := func(ctx context.Context) (conn net.Conn, err error) {
-		err = ns.Do(func() error {
+		err = n.NS.Do(func() error {
 			var d net.Dialer
 			conn, err = d.DialContext(ctx, "tcp", target)
 			return err
 		})
 		return conn, err
 	}
-	return &Door{Node: node, URL: "https://" + ln.Addr().String() + "/lbadmin/", ln: ln, dial: dial}, nil
+	return &Door{Node: n.Name, URL: "https://" + ln.Addr().String() + "/lbadmin/", ln: ln, dial: dial}, nil
 }
 
 // Serve passes connections on until ctx ends.

@@ -38,8 +38,7 @@ func TestDoorPassesBothWays(t *testing.T) {
 	}
 	defer echo.Close()
 	go func() {
-		c, err := echo.Accept()
-		if err == nil {
+		if c, failed := echo.Accept(); failed == nil {
 			_, _ = io.Copy(c, c)
 			_ = c.Close()
 		}
@@ -65,7 +64,7 @@ func TestDoorPassesBothWays(t *testing.T) {
 			return "", err
 		}
 		defer c.Close()
-		if _, err := io.WriteString(c, "hello"); err != nil {
+		if _, err = io.WriteString(c, "hello"); err != nil {
 			return "", err
 		}
 		b := make([]byte, 5)
