@@ -14,8 +14,8 @@ import (
 	"github.com/vosbed/vosbed/appliance/api"
 )
 
-// real is a real server in a state, as the daemon tells of it.
-func real(name, addr, state, admin string) api.Server {
+// realServer is a real server in a state, as the daemon tells of it.
+func realServer(name, addr, state, admin string) api.Server {
 	s := api.Server{Name: name, Addr: addr, Weight: 100, State: state, Admin: admin, Why: "because of " + name, Up: state == "serving"}
 	s.Counters.Active = 7
 	s.Last = &api.Verdict{
@@ -29,16 +29,16 @@ func real(name, addr, state, admin string) api.Server {
 // guideStatus is guide 11.2 with one server drained.
 func guideStatus() api.Status {
 	until := noon().Add(5 * time.Minute)
-	drained := real("HT2", "192.168.94.116", "draining", "drain")
+	drained := realServer("HT2", "192.168.94.116", "draining", "drain")
 	drained.Deadline = &until
 	return api.Status{
 		Node: "lb1", Seat: "primary", Role: "active", At: noon(), Pair: api.Pair{PeerAlive: true},
 		Services: []api.Service{
 			{Name: "Harmonic_Management", Addr: "192.168.94.100", Ports: "8080,8443", Protocol: "tcp", Layer: "7", Method: "proxy", Counters: api.Counters{Active: 3}, Servers: []api.Server{
-				real("HM1", "192.168.94.105", "serving", "online"), real("HM2", "192.168.94.106", "serving", "online"),
+				realServer("HM1", "192.168.94.105", "serving", "online"), realServer("HM2", "192.168.94.106", "serving", "online"),
 			}},
 			{Name: "Harmonic_Traffic", Addr: "192.168.94.110", Ports: "554,1935,50000-65535", Protocol: "tcp/udp", Layer: "4", Method: "dr", Counters: api.Counters{Active: 12}, Servers: []api.Server{
-				real("HT1", "192.168.94.115", "serving", "online"), drained,
+				realServer("HT1", "192.168.94.115", "serving", "online"), drained,
 			}},
 		},
 	}
@@ -95,8 +95,8 @@ func TestWhoMayNotDrainSeesNoButton(t *testing.T) {
 }
 
 func TestStateOfAService(t *testing.T) {
-	serving, down := real("A", "10.0.0.1", "serving", "online"), real("B", "10.0.0.2", "down", "online")
-	draining, halted := real("C", "10.0.0.3", "draining", "drain"), real("D", "10.0.0.4", "halted", "halt")
+	serving, down := realServer("A", "10.0.0.1", "serving", "online"), realServer("B", "10.0.0.2", "down", "online")
+	draining, halted := realServer("C", "10.0.0.3", "draining", "drain"), realServer("D", "10.0.0.4", "halted", "halt")
 	for want, servers := range map[string][]api.Server{
 		"✔ Healthy":   {serving, serving},
 		"▲ 1 of 2":    {serving, halted},
@@ -138,7 +138,7 @@ func many(n, m int) api.Status {
 		svc.Counters.Active = uint64(i * 37 % 101)
 		for j := range m {
 			state := []string{"serving", "down", "draining"}[(i+j)%3]
-			svc.Servers = append(svc.Servers, real(fmt.Sprintf("R%03d_%d", i, j), fmt.Sprintf("10.1.%d.%d", i, j), state, "online"))
+			svc.Servers = append(svc.Servers, realServer(fmt.Sprintf("R%03d_%d", i, j), fmt.Sprintf("10.1.%d.%d", i, j), state, "online"))
 		}
 		st.Services = append(st.Services, svc)
 	}
