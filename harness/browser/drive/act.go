@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/vosbed/vosbed/harness/browser"
 )
@@ -99,6 +100,7 @@ func (s *session) hit(ctx context.Context, w wanted, el element) error {
 func (s *session) calm(ctx context.Context) error {
 	// What was asked of a page that is left meanwhile has no answer.
 	_ = s.ask(ctx, nil, "soon")
+	s.busy.touch()
 	return s.busy.settle(ctx)
 }
 
@@ -207,35 +209,46 @@ func (s *session) shows(ctx context.Context, a browser.Action) error {
 }
 
 // menu opens the menus on the way, unless they are open, and follows the last entry.
+// While a page changes it begins again at the top.
 func (s *session) menu(ctx context.Context, a browser.Action) error {
-	var above *handle
-	for i, name := range a.Menu {
-		w := wanted{sort: pressed(), name: name, menu: true, in: above}
-		if i == len(a.Menu)-1 {
-			return s.press(ctx, a, w)
-		}
-		next := wanted{sort: pressed(), name: a.Menu[i+1], menu: true}
-		err := s.patient(ctx, a.Patience(), func(ctx context.Context) error {
+	return s.patient(ctx, a.Patience(), func(ctx context.Context) error {
+		last := wanted{sort: pressed(), name: a.Menu[len(a.Menu)-1], menu: true}
+		for i, name := range a.Menu[:len(a.Menu)-1] {
+			w := wanted{sort: pressed(), name: name, menu: true, in: last.in}
 			el, err := s.find(ctx, w)
 			if err != nil {
 				return err
 			}
-			above = &el.handle
-			next.in = above
-			if _, err := s.find(ctx, next); err == nil { // it is open
-				return nil
-			}
-			if err := s.hit(ctx, w, el); err != nil {
+			last.in = &el.handle
+			next := wanted{sort: pressed(), name: a.Menu[i+1], menu: true, in: last.in}
+			if err := s.unfold(ctx, w, el, next); err != nil {
 				return err
 			}
-			above = nil // a new page may have come
-			return nil
-		})
+		}
+		el, err := s.find(ctx, last)
 		if err != nil {
 			return err
 		}
+		return s.hit(ctx, last, el)
+	})
+}
+
+// unfoldTime is how long a menu may take to show what is in it.
+const unfoldTime = time.Second
+
+// unfold opens a menu unless what is wanted of it shows already.
+func (s *session) unfold(ctx context.Context, menu wanted, el element, next wanted) error {
+	shown := func(ctx context.Context) error {
+		_, err := s.find(ctx, next)
+		return err
 	}
-	return nil
+	if shown(ctx) == nil {
+		return nil
+	}
+	if err := s.hit(ctx, menu, el); err != nil {
+		return err
+	}
+	return s.patient(ctx, unfoldTime, shown)
 }
 
 // cut is how much of a page a message shows.

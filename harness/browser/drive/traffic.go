@@ -13,7 +13,7 @@ import (
 // A page is quiet when for a moment it has loaded nothing; one that never is, because
 // it polls, is taken as it is after a while.
 const (
-	quietTime = 100 * time.Millisecond
+	quietTime = 150 * time.Millisecond
 	quietMost = 10 * time.Second
 )
 
@@ -60,6 +60,14 @@ func (t *traffic) note(ev any) {
 	case t.changed <- struct{}{}:
 	default:
 	}
+}
+
+// touch begins the quiet moment anew: what was just done may have consequences that are
+// not known yet.
+func (t *traffic) touch() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.since = time.Now()
 }
 
 // waitedFor tells requests that end from those that stay open, such as events.
