@@ -2,6 +2,8 @@ package api
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -17,7 +19,11 @@ func (e *ProblemError) Error() string {
 	if text == "" {
 		text = fmt.Sprintf("%s (HTTP %d)", e.Problem.Title, e.Problem.Status)
 	}
-	return strings.Join(append([]string{text}, e.Problem.Errors...), "\n")
+	lines := append([]string{text}, e.Problem.Errors...)
+	for _, key := range slices.Sorted(maps.Keys(e.Problem.Fields)) {
+		lines = append(lines, strings.TrimPrefix(key+": "+e.Problem.Fields[key], ": "))
+	}
+	return strings.Join(lines, "\n")
 }
 
 // UnreachableError means that no answer came: the daemon does not run, the socket

@@ -82,6 +82,7 @@ Exit codes: 0 done; 1 refused or failed; 2 usage or a mistake in what was given;
 		a.persistenceCommand(), a.haCommand(), a.reloadCommand(), a.configCommand(),
 		a.metricsCommand(), a.passwdCommand(), a.tokenCommand(), a.versionCommand(),
 	)
+	cmd.AddCommand(a.draftCommands()...)
 	cmd.SetHelpCommand(helpCommand())
 	cmd.InitDefaultCompletionCmd()
 	a.guardCompletion(cmd)

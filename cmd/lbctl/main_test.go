@@ -112,6 +112,16 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "node:\n  name: lb1\n")
 	case "GET " + api.PathMetrics:
 		_, _ = io.WriteString(w, "vosbed_problems 0\n")
+	case "GET " + api.PathDraft:
+		http.ServeFile(w, r, filepath.Join(f.dir, "draft.json"))
+	case "GET " + api.PathHistory:
+		_, _ = io.WriteString(w, `[{"number":2,"revision":"r2","at":"2026-03-01T12:00:00Z","current":true,"changes":[{"text":"VIP a added"}]},{"number":1,"revision":"r1","at":"2026-02-01T12:00:00Z"}]`)
+	case "GET /api/v1/history/1":
+		_, _ = io.WriteString(w, "node:\n  name: lb1\n")
+	case "GET " + api.PathAccounts:
+		_, _ = io.WriteString(w, `[{"name":"otto","role":"operator"}]`)
+	case "POST " + api.PathPairPeer:
+		_, _ = io.WriteString(w, `{"address":"10.0.0.2:9443","fingerprint":"sha256//x","local_addresses":["10.0.0.1"],"blocks":[]}`)
 	case "POST " + api.PathToken:
 		_, _ = io.WriteString(w, `{"token":"the-token","pin":"sha256//the-pin"}`)
 	default:

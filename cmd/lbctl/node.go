@@ -27,6 +27,7 @@ whether the persistence table is in sync and how far it lags.`,
 		},
 		a.pairCommand("takeover", "Make this node active", "this node takes the VIPs"),
 		a.pairCommand("release", "Hand the VIPs to the peer", "this node hands the VIPs to its peer"),
+		a.createPairCommand(), a.breakPairCommand(),
 	)
 	return cmd
 }

@@ -17,6 +17,7 @@ import (
 func shortScenarios() []scenario {
 	return []scenario{
 		{name: "verification"},
+		{name: "guide"},
 		{name: "players"},
 		{name: "arp-problem"},
 		{name: "drain"},
