@@ -3,7 +3,6 @@ package web
 import (
 	"fmt"
 	"math"
-	"net/url"
 	"strings"
 	"time"
 
@@ -65,7 +64,9 @@ func (v *visit) graphs() ([]graph, []rangeLink) {
 		if current {
 			span = r.span
 		}
-		ranges = append(ranges, rangeLink{r.text, Root + "?" + url.Values{"range": {r.name}}.Encode() + "#graphs", current})
+		link := overviewQuery(v.r.URL.Query())
+		link.Set("range", r.name)
+		ranges = append(ranges, rangeLink{r.text, Root + "?" + link.Encode() + "#graphs", current})
 	}
 	st, err := v.api.Stats(v.ctx(), span)
 	if err != nil {

@@ -180,10 +180,10 @@ func (v *visit) renderRegions(st api.Status, session api.Session, q url.Values) 
 	return json.Marshal(out)
 }
 
-// overviewQuery is what of a query changes the overview.
+// overviewQuery is what of a query changes the overview: links on it keep the rest.
 func overviewQuery(q url.Values) url.Values {
 	out := url.Values{}
-	for _, key := range []string{"sort", "order", "open"} {
+	for _, key := range []string{"sort", "order", "open", "range"} {
 		if values := q[key]; len(values) > 0 {
 			out[key] = slices.Clone(values)
 		}

@@ -211,7 +211,9 @@ func sorted(rows []serviceRow, q url.Values) []column {
 	by, down := q.Get("sort"), q.Get("order") == "down"
 	var out []column
 	for _, k := range keys() {
-		link := url.Values{"sort": {k.name}}
+		link := overviewQuery(q)
+		link.Set("sort", k.name)
+		link.Del("order")
 		c := column{Text: k.text, Number: k.number, Sort: "none"}
 		if k.name == by {
 			c.Sort = "ascending"
@@ -226,9 +228,6 @@ func sorted(rows []serviceRow, q url.Values) []column {
 				}
 				return k.less(a, b)
 			})
-		}
-		if open := q["open"]; len(open) > 0 {
-			link["open"] = open
 		}
 		c.Link = Root + "?" + link.Encode()
 		out = append(out, c)

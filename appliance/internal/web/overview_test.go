@@ -213,6 +213,7 @@ func wave() api.Stats {
 func TestGraphs(t *testing.T) {
 	d := sit(t, api.RoleAuditor)
 	d.lb.answer("GET "+api.PathStats, wave())
+	d.lb.answer("GET "+api.PathStatus, guideStatus())
 	p := d.open("/lbadmin/").want(http.StatusOK, "Network Bandwidth", "System Load Average", "Memory Usage",
 		"RX 100 kB/s Min, 1.2 MB/s Avg, 9 GB Total", "1m average", "Used 100 kB Min, 1.2 MB Avg, 2.5 MB Max", "2026-03-04 11:00:00 UTC")
 	for _, path := range all(p.doc, func(n *html.Node) bool { return n.Data == "path" }) {
@@ -220,7 +221,10 @@ func TestGraphs(t *testing.T) {
 			t.Errorf("a line with one gap is drawn as %q", line)
 		}
 	}
-	d.open("/lbadmin/?range=week").want(http.StatusOK, "1 week ✔")
+	d.open("/lbadmin/?range=week&sort=ip").want(http.StatusOK, "1 week ✔")
+	if p := d.open("/lbadmin/?range=week&sort=ip"); !strings.Contains(p.Body, "range=day&amp;sort=ip#graphs") || !strings.Contains(p.Body, "range=week&amp;sort=name") {
+		t.Error("a link forgets what else was chosen")
+	}
 	if !d.lb.asked(http.MethodGet, api.PathStats+"?range=168h0m0s") {
 		t.Error("the daemon was not asked for a week")
 	}
