@@ -21,6 +21,12 @@ func (s *Server) getHealthz(w http.ResponseWriter, _ *http.Request) {
 	reply(w, map[string]string{"status": "ok"})
 }
 
+// getOpenAPI answers the description of this API.
+func getOpenAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(api.OpenAPI)
+}
+
 func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) {
 	st := StatusOf(s.opts.Backend.Status.Status())
 	st.Version = buildinfo.Get().Version

@@ -32,6 +32,7 @@ func (s *Server) balancing() []route {
 	return []route{
 		{method: http.MethodGet, path: api.PathHealthz, handle: s.getHealthz, open: true},
 		{method: http.MethodGet, path: api.PathStatus, handle: s.getStatus, least: read},
+		{method: http.MethodGet, path: api.PathOpenAPI, handle: getOpenAPI, least: read},
 		{method: http.MethodGet, path: api.PathStats, handle: s.getStats, least: read},
 		{method: http.MethodGet, path: api.PathMetrics, handle: s.metrics().ServeHTTP, least: read},
 		{method: http.MethodPut, path: api.PathServer, handle: s.putServer, least: run, action: "set a real server"},
