@@ -125,7 +125,7 @@ func find(cfg lb.Config, at mgmt.Place) (i, j int, err error) {
 
 // Write changes one object of the draft.
 func (d drafts) Write(ctx context.Context, by mgmt.By, at mgmt.Place, fields api.Fields, add bool) error {
-	if err := d.editable(); err != nil {
+	if err := d.editable(at.Part == "node"); err != nil {
 		return err
 	}
 	return refusal(d.draft.Edit(ctx, by.Tag, by.User, func(cfg *lb.Config) error {
@@ -139,10 +139,11 @@ func (d drafts) Write(ctx context.Context, by mgmt.By, at mgmt.Place, fields api
 }
 
 // editable refuses changes where they would be lost: services are configured on the
-// primary (guide 14.1), and on the secondary only while there is no primary.
-func (d drafts) editable() error {
+// primary (guide 14.1), and on the secondary only while there is no primary. Settings of
+// the node itself are its own.
+func (d drafts) editable(own bool) error {
 	cfg, _ := d.facts.current()
-	if cfg.Cluster.Paired && cfg.Node.Seat == lb.Secondary && d.pair.status().PeerAlive {
+	if !own && cfg.Cluster.Paired && cfg.Node.Seat == lb.Secondary && d.pair.status().PeerAlive {
 		return fmt.Errorf("%w: this is the Secondary appliance: make changes on the Primary, which keeps this one in sync", mgmt.ErrRefused)
 	}
 	return nil
@@ -150,7 +151,8 @@ func (d drafts) editable() error {
 
 // Apply puts the draft in force.
 func (d drafts) Apply(ctx context.Context, by mgmt.By, within time.Duration) error {
-	if err := d.editable(); err != nil {
+	others := func(c draft.Change) bool { return !strings.HasPrefix(c.Path, "node/") }
+	if err := d.editable(!slices.ContainsFunc(d.draft.State().Changes, others)); err != nil {
 		return err
 	}
 	if within > 0 && d.pairing.prepared() {
@@ -258,7 +260,7 @@ func (d drafts) Revision(_ context.Context, number int) ([]byte, error) {
 
 // Revert makes the draft equal to one of them, but for the node's own part.
 func (d drafts) Revert(ctx context.Context, by mgmt.By, number int) error {
-	if err := d.editable(); err != nil {
+	if err := d.editable(false); err != nil {
 		return err
 	}
 	s, err := d.saved(number)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
+	"github.com/vosbed/vosbed/appliance/internal/accounts"
 	"github.com/vosbed/vosbed/appliance/lb"
 	"github.com/vosbed/vosbed/internal/buildinfo"
 	"github.com/vosbed/vosbed/internal/strictyaml"
@@ -333,6 +334,9 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		fail(w, http.StatusUnprocessableEntity, invalid.Detail, invalid.Errors...)
 	case errors.As(err, &format):
 		fail(w, format.status, format.detail)
+	case errors.Is(err, accounts.ErrBusy):
+		w.Header().Set("Retry-After", "1")
+		fail(w, http.StatusServiceUnavailable, err.Error())
 	case errors.Is(err, ErrNotFound):
 		fail(w, http.StatusNotFound, err.Error())
 	case errors.Is(err, ErrRefused):
