@@ -89,6 +89,13 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return s, err
 }
 
+// Brief is Status without the histories of the health checks: a fraction of its size.
+func (c *Client) Brief(ctx context.Context) (Status, error) {
+	var s Status
+	err := c.get(ctx, PathStatus+"?history=0", &s)
+	return s, err
+}
+
 // SetServer brings a real server online, drains or halts it, now.
 func (c *Client) SetServer(ctx context.Context, service, server string, want ServerState) error {
 	return c.act(ctx, http.MethodPut, ServerPath(service, server), want, nil)

@@ -28,9 +28,16 @@ func getOpenAPI(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(api.OpenAPI)
 }
 
-func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) {
 	st := StatusOf(s.opts.Backend.Status.Status())
 	st.Version = buildinfo.Get().Version
+	if r.URL.Query().Get("history") == "0" {
+		for _, svc := range st.Services {
+			for i := range svc.Servers {
+				svc.Servers[i].History = nil
+			}
+		}
+	}
 	reply(w, st)
 }
 

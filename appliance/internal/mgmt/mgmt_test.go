@@ -158,6 +158,11 @@ func TestClientAgainstServer(t *testing.T) {
 	if diff := cmp.Diff(whole, st, cmpopts.EquateEmpty()); diff != "" {
 		t.Error(diff)
 	}
+	brief, err := c.Brief(ctx)
+	ok(err)
+	if had := st.Services[0].Servers[0].History; len(had) == 0 || len(brief.Services[0].Servers[0].History) != 0 {
+		t.Errorf("a brief status has %d checks of %d", len(brief.Services[0].Servers[0].History), len(had))
+	}
 	ok(c.SetServer(ctx, "Harmonic_Traffic", "HT1", api.ServerState{State: "drain", Deadline: "5m"}))
 	ok(c.SetServer(ctx, "Harmonic_Traffic", "HT 2/x", api.ServerState{State: "halt"}))
 	ok(c.PairCommand(ctx, "takeover"))

@@ -31,7 +31,7 @@ type exchange struct {
 func exchanges() map[string]exchange {
 	return map[string]exchange{
 		"GET " + api.PathHealthz:         {out: map[string]string{}},
-		"GET " + api.PathStatus:          {out: api.Status{}},
+		"GET " + api.PathStatus:          {out: api.Status{}, query: []string{"history"}},
 		"GET " + api.PathOpenAPI:         {out: "application/yaml"},
 		"GET " + api.PathStats:           {out: api.Stats{}, query: []string{"range"}},
 		"GET " + api.PathMetrics:         {out: "text/plain"},

@@ -157,7 +157,7 @@ func (v *visit) regions() ([]byte, error) {
 	q := overviewQuery(v.r.URL.Query())
 	name := session.Role + "?" + q.Encode()
 	return v.live.view(name).shared(v.ctx(), v.opts.Now(), func() ([]byte, error) {
-		st, err := v.api.Status(v.ctx())
+		st, err := v.api.Brief(v.ctx())
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,9 @@ import (
 	"github.com/vosbed/vosbed/appliance/api"
 )
 
+// checkPath is the page of one health check.
+const checkPath = Root + "check"
+
 // fewServices is how many virtual services are shown with their real servers unfolded.
 const fewServices = 10
 
@@ -23,7 +26,7 @@ func overviewScreens() []screen {
 func overviewRoutes() []route {
 	return []route{
 		{method: http.MethodPost, path: Root + "server", serve: (*visit).setServer},
-		{method: http.MethodGet, path: Root + "check", serve: (*visit).checkPage},
+		{method: http.MethodGet, path: checkPath, serve: (*visit).checkPage},
 		{method: http.MethodGet, path: Root + "events", serve: (*visit).events, background: true},
 	}
 }
@@ -154,7 +157,7 @@ func serverRowOf(svc api.Service, r api.Server, at time.Time, operator bool) ser
 	if r.Port != 0 {
 		row.Ports = fmt.Sprint(r.Port)
 	}
-	row.CheckLink = Root + "check?" + url.Values{"service": {svc.Name}, "server": {r.Name}}.Encode()
+	row.CheckLink = checkPath + "?" + url.Values{"service": {svc.Name}, "server": {r.Name}}.Encode()
 	if r.Last != nil {
 		row.Checked = ago(r.Last.At, at)
 	}

@@ -214,12 +214,17 @@ func (v *visit) nowhere() error {
 	return nil
 }
 
-// status is the node's, asked for once in a visit.
+// status is the node's, asked for once in a visit; only the page of a check shows the
+// history of checks, which is most of it.
 func (v *visit) status() (api.Status, error) {
 	if v.known != nil {
 		return *v.known, nil
 	}
-	st, err := v.api.Status(v.ctx())
+	ask := v.api.Brief
+	if v.r.URL.Path == checkPath {
+		ask = v.api.Status
+	}
+	st, err := ask(v.ctx())
 	if err != nil {
 		return api.Status{}, err
 	}
