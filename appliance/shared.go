@@ -23,8 +23,9 @@ import (
 // this program yet: files that were written by hand are left alone until then.
 type shared struct {
 	*Appliance
-	path string
-	news chan struct{}
+	path  string
+	news  chan struct{}
+	apply func(lb.Config) error // puts the peer's configuration in force
 
 	mu      sync.Mutex
 	state   sharedState
@@ -57,7 +58,7 @@ const (
 )
 
 func openShared(a *Appliance, path string) (*shared, error) {
-	s := &shared{Appliance: a, path: path, news: make(chan struct{}, 1)}
+	s := &shared{Appliance: a, path: path, news: make(chan struct{}, 1), apply: a.adopt}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -234,7 +235,7 @@ func (s *shared) take(p piece, text []byte) error {
 		theirs.Cluster.SecretFile = own.Cluster.SecretFile
 		next = config.WithCluster(own, theirs)
 	}
-	if err := s.adopt(next); err != nil {
+	if err := s.apply(next); err != nil {
 		return err
 	}
 	s.mu.Lock()
