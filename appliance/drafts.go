@@ -149,6 +149,25 @@ func (d drafts) editable(own bool) error {
 	return nil
 }
 
+// Restore makes the draft equal to a file. The node's own part is taken from a file of
+// this node alone.
+func (d drafts) Restore(ctx context.Context, by mgmt.By, yaml []byte) error {
+	if err := d.editable(false); err != nil {
+		return err
+	}
+	file, err := config.Parse("the file", yaml)
+	if err != nil {
+		return &mgmt.InvalidError{Detail: "the file is no configuration of this version, or has mistakes", Errors: strings.Split(err.Error(), "\n")}
+	}
+	return refusal(d.draft.Edit(ctx, by.Tag, by.User, func(cfg *lb.Config) error {
+		if file.Node.Name != cfg.Node.Name {
+			file = config.WithCluster(*cfg, file)
+		}
+		*cfg = file
+		return nil
+	}))
+}
+
 // Apply puts the draft in force.
 func (d drafts) Apply(ctx context.Context, by mgmt.By, within time.Duration) error {
 	others := func(c draft.Change) bool { return !strings.HasPrefix(c.Path, "node/") }

@@ -173,6 +173,9 @@ func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
 	return answer.body, err
 }
 
+// text is sent as it is, YAML.
+type text []byte
+
 // raw receives an answer that is not JSON.
 type raw struct {
 	body []byte
@@ -210,7 +213,12 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 
 func (c *Client) request(ctx context.Context, method, path string, in any) (*http.Request, error) {
 	var body io.Reader
-	if in != nil {
+	kind := "application/json"
+	switch in := in.(type) {
+	case nil:
+	case text:
+		kind, body = "application/yaml", bytes.NewReader(in)
+	default:
 		data, err := json.Marshal(in)
 		if err != nil {
 			return nil, fmt.Errorf("encode the request: %w", err)
@@ -223,7 +231,7 @@ func (c *Client) request(ctx context.Context, method, path string, in any) (*htt
 	}
 	maps.Copy(req.Header, c.header)
 	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", kind)
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)

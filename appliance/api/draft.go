@@ -12,7 +12,7 @@ import (
 // that the person saw in If-Match ("" = whatever it is), and is answered with 409 if
 // somebody else changed it since.
 const (
-	PathDraft         = "/api/v1/draft"                                     // GET, DELETE (discard)
+	PathDraft         = "/api/v1/draft"                                     // GET, PUT (a whole file, YAML), DELETE (discard)
 	PathDraftServices = "/api/v1/draft/services"                            // GET, POST Fields
 	PathDraftService  = "/api/v1/draft/services/{service}"                  // GET, PUT Fields, DELETE
 	PathDraftServers  = "/api/v1/draft/services/{service}/servers"          // POST Fields
@@ -120,6 +120,12 @@ func (c *Client) Draft(ctx context.Context) (Draft, error) {
 // Discard drops the pending changes.
 func (c *Client) Discard(ctx context.Context, tag string) error {
 	return c.edit(ctx, tag, http.MethodDelete, PathDraft, nil)
+}
+
+// Restore makes the draft equal to a configuration file (YAML). Of a file of another node
+// the node's own part is left out. The ProblemError lists every mistake in the file.
+func (c *Client) Restore(ctx context.Context, tag string, yaml []byte) error {
+	return c.edit(ctx, tag, http.MethodPut, PathDraft, text(yaml))
 }
 
 // Apply puts the pending changes in force, on trial if within is not "".

@@ -28,14 +28,23 @@ func decode(r *http.Request, out any) error {
 	if err != nil || kind != "application/json" {
 		return &formatError{http.StatusUnsupportedMediaType, "the body must be JSON (Content-Type: application/json)"}
 	}
-	data, err := io.ReadAll(r.Body)
-	if tooLong, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return &formatError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", tooLong.Limit)}
-	}
+	data, err := readBody(r)
 	if err != nil {
-		return &formatError{http.StatusBadRequest, "the body could not be read: " + err.Error()}
+		return err
 	}
 	return decodeJSON(data, out)
+}
+
+// readBody reads a body within its bound.
+func readBody(r *http.Request) ([]byte, error) {
+	data, err := io.ReadAll(r.Body)
+	if tooLong, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, &formatError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", tooLong.Limit)}
+	}
+	if err != nil {
+		return nil, &formatError{http.StatusBadRequest, "the body could not be read: " + err.Error()}
+	}
+	return data, nil
 }
 
 func decodeJSON(data []byte, out any) error {

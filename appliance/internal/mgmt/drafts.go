@@ -3,6 +3,7 @@ package mgmt
 import (
 	"context"
 	"fmt"
+	"mime"
 	"net/http"
 	"sort"
 	"strconv"
@@ -29,6 +30,8 @@ type Drafts interface {
 	// Write changes the fields that are given; add makes the object, fields = nil
 	// removes it.
 	Write(ctx context.Context, by By, at Place, fields api.Fields, add bool) error
+	// Restore makes the draft equal to a configuration file.
+	Restore(ctx context.Context, by By, yaml []byte) error
 	// Apply puts the draft in force; within > 0 = on trial for so long.
 	Apply(ctx context.Context, by By, within time.Duration) error
 	// End obeys "discard", "keep" and "undo".
@@ -127,6 +130,20 @@ func (s *Server) writeDraft(add bool) http.HandlerFunc {
 		}
 		s.done(w, r, s.opts.Backend.Drafts.Write(r.Context(), byOf(r), placeOf(r), fields, add))
 	}
+}
+
+// putDraft takes a whole configuration file.
+func (s *Server) putDraft(w http.ResponseWriter, r *http.Request) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/yaml" {
+		s.refuse(w, r, &formatError{http.StatusUnsupportedMediaType, "the body must be a configuration file (Content-Type: application/yaml)"})
+		return
+	}
+	data, err := readBody(r)
+	if err == nil {
+		err = s.opts.Backend.Drafts.Restore(r.Context(), byOf(r), data)
+	}
+	s.done(w, r, err)
 }
 
 func (s *Server) removeDraft(w http.ResponseWriter, r *http.Request) {

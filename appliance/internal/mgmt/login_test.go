@@ -208,6 +208,12 @@ func TestDraftCalls(t *testing.T) {
 	if diff := cmp.Diff(want, o.f.asked()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
+	if code, _, _ := o.ask(http.MethodPut, api.PathDraft, token, "node:", "Content-Type", "application/yaml"); code != http.StatusNoContent || o.f.asked()[len(want)] != "restore {loadbalancer } node:" {
+		t.Errorf("restored: %d %q", code, o.f.asked())
+	}
+	if code, _, _ := o.ask(http.MethodPut, api.PathDraft, token, "node:"); code != http.StatusUnsupportedMediaType {
+		t.Errorf("a file that is said to be JSON: %d", code)
+	}
 	for body, field := range map[string]string{`{"within":"1s"}`: "within", `{"within":"x"}`: "within", `{"within":"9h"}`: "within"} {
 		if code, p, _ := o.ask(http.MethodPost, api.PathApply, token, body); code != http.StatusUnprocessableEntity || p.Fields[field] == "" {
 			t.Errorf("%s: %d %+v", body, code, p)

@@ -43,6 +43,10 @@ func (f *fake) Write(_ context.Context, by By, at Place, fields api.Fields, add 
 	return f.note("write %v %v %v %t", by, at, fields, add)
 }
 
+func (f *fake) Restore(_ context.Context, by By, yaml []byte) error {
+	return f.note("restore %v %s", by, yaml)
+}
+
 func (f *fake) Apply(_ context.Context, by By, within time.Duration) error {
 	return f.note("apply %v %v", by, within)
 }

@@ -43,6 +43,7 @@ func exchanges() map[string]exchange {
 		"POST " + api.PathToken:          {out: api.Token{}},
 		"GET " + api.PathConfig:          {out: "application/yaml"},
 		"GET " + api.PathDraft:           {out: api.Draft{}},
+		"PUT " + api.PathDraft:           {in: "application/yaml"},
 		"DELETE " + api.PathDraft:        {},
 		"GET " + api.PathDraftServices:   {out: []api.ServiceDraft{}},
 		"POST " + api.PathDraftServices:  {in: api.Fields{}},
@@ -134,7 +135,9 @@ func (d *description) add(r route, x exchange) {
 	if params := parameters(r, x); len(params) > 0 {
 		op["parameters"] = params
 	}
-	if x.in != nil {
+	if kind, text := x.in.(string); text {
+		op["requestBody"] = map[string]any{"required": true, "content": map[string]any{kind: map[string]any{"schema": map[string]any{"type": "string"}}}}
+	} else if x.in != nil {
 		op["requestBody"] = map[string]any{"required": true, "content": map[string]any{"application/json": map[string]any{"schema": d.schema(reflect.TypeOf(x.in))}}}
 	}
 	at, ok := d.paths[r.path].(map[string]any)

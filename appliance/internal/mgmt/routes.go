@@ -50,6 +50,7 @@ func (s *Server) configuring() []route {
 	return []route{
 		{method: http.MethodGet, path: api.PathConfig, handle: s.getConfig, least: read},
 		{method: http.MethodGet, path: api.PathDraft, handle: s.getDraft, least: read},
+		{method: http.MethodPut, path: api.PathDraft, handle: s.putDraft, least: all, action: "restore a configuration file as draft", sensitive: true},
 		{method: http.MethodDelete, path: api.PathDraft, handle: s.endDraft("discard"), least: all, action: "discard the pending changes"},
 		{method: http.MethodGet, path: api.PathDraftServices, handle: s.getDraftServices, least: read},
 		{method: http.MethodPost, path: api.PathDraftServices, handle: s.writeDraft(true), least: all, action: "add a virtual service"},
