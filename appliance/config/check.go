@@ -38,12 +38,8 @@ func (r *reader) check(f *checkFile, s lb.VirtualService, path string) lb.Health
 	if f == nil {
 		f = &checkFile{}
 	}
-	usual := "connect"
-	if s.Protocols == lb.UDP {
-		usual = "ping"
-	}
 	c := lb.HealthCheck{
-		Kind:     word(r, path+".type", text(f.Type, usual), lb.ParseCheckKind),
+		Kind:     word(r, path+".type", text(f.Type, usualCheck(s.Protocols)), lb.ParseCheckKind),
 		Fall:     or(f.Fall, defaultFall),
 		Rise:     or(f.Rise, defaultRise),
 		Jitter:   or(f.Jitter, defaultJitter),
@@ -74,15 +70,27 @@ func usualFast(interval time.Duration) time.Duration {
 	return defaultFast
 }
 
-func (r *reader) negotiate(f *checkFile, c *lb.HealthCheck, path string) {
-	match := "any"
-	if f.Expect.Value != "" {
-		match = "equals" // "Response Expected" (guide 10.2.1)
+// usualCheck is the default kind of check of a service.
+func usualCheck(p lb.Protocols) string {
+	if p == lb.UDP {
+		return lb.CheckPing.String()
 	}
+	return lb.CheckConnect.String()
+}
+
+// usualMatch is the default for what an answer is compared with.
+func usualMatch(expect string) string {
+	if expect == "" {
+		return lb.MatchAny.String()
+	}
+	return lb.MatchEquals.String() // "Response Expected" (guide 10.2.1)
+}
+
+func (r *reader) negotiate(f *checkFile, c *lb.HealthCheck, path string) {
 	c.Scheme = word(r, path+".protocol", text(f.Protocol, "https"), lb.ParseScheme)
 	c.Path = text(f.Request, "/")
 	c.Host = f.Host
-	c.Match = word(r, path+".expect.match", text(f.Expect.Match, match), lb.ParseMatchKind)
+	c.Match = word(r, path+".expect.match", text(f.Expect.Match, usualMatch(f.Expect.Value)), lb.ParseMatchKind)
 	c.Expect = f.Expect.Value
 	c.Statuses = slices.Clone(f.Expect.Status)
 	if len(c.Statuses) == 0 {

@@ -24,14 +24,16 @@ func Diff(before, after lb.Config) []Change {
 	var d differ
 	d.fields("node", "node", NodeFields(before.Node), NodeFields(after.Node))
 	d.fields("cluster", "cluster", ClusterFields(before.Cluster), ClusterFields(after.Cluster))
-	for _, old := range before.Services {
-		if find(after.Services, old.Name) == nil {
+	serviceName := func(s lb.VirtualService) string { return s.Name }
+	was, is := ids(before.Services, serviceName), ids(after.Services, serviceName)
+	for i, old := range before.Services {
+		if !slices.Contains(is, was[i]) {
 			d.add(Change{Path: "services/" + old.Name, Text: "VIP " + old.Name + " removed", Before: old.Addr.String(), Service: old.Name, Ends: true})
 		}
 	}
-	for _, s := range after.Services {
-		if old := find(before.Services, s.Name); old != nil {
-			d.service(*old, s)
+	for i, s := range after.Services {
+		if j := slices.Index(was, is[i]); j >= 0 {
+			d.service(before.Services[j], s)
 			continue
 		}
 		d.add(Change{
@@ -42,30 +44,33 @@ func Diff(before, after lb.Config) []Change {
 			d.newReal(s, r)
 		}
 	}
-	if reordered(before.Services, after.Services, func(s lb.VirtualService) string { return s.Name }) {
+	if reordered(was, is) {
 		d.add(Change{Path: "order/services", Text: "order of the virtual services"})
 	}
 	return d.changes
 }
 
-func find(in []lb.VirtualService, name string) *lb.VirtualService {
-	i := slices.IndexFunc(in, func(s lb.VirtualService) bool { return s.Name == name })
-	if i < 0 {
-		return nil
+// id tells objects of a list apart. A configuration that is being edited may have a name
+// twice; nth counts them.
+type id struct {
+	name string
+	nth  int
+}
+
+func ids[T any](list []T, name func(T) string) []id {
+	seen := make(map[string]int)
+	out := make([]id, len(list))
+	for i, v := range list {
+		out[i] = id{name(v), seen[name(v)]}
+		seen[name(v)]++
 	}
-	return &in[i]
+	return out
 }
 
 // reordered says whether those that are in both lists are in another order.
-func reordered[T any](before, after []T, name func(T) string) bool {
-	common := func(in, other []T) []string {
-		var out []string
-		for _, v := range in {
-			if slices.ContainsFunc(other, func(o T) bool { return name(o) == name(v) }) {
-				out = append(out, name(v))
-			}
-		}
-		return out
+func reordered(before, after []id) bool {
+	common := func(in, other []id) []id {
+		return slices.DeleteFunc(slices.Clone(in), func(v id) bool { return !slices.Contains(other, v) })
 	}
 	return !slices.Equal(common(before, after), common(after, before))
 }
@@ -109,26 +114,29 @@ func (d *differ) service(before, after lb.VirtualService) {
 		c.Service = after.Name
 		c.Ends = slices.Contains([]string{"address", "ports", "protocol", "layer", "method"}, strings.TrimPrefix(c.Path, path+"/"))
 	}
-	named := func(name string) func(lb.RealServer) bool {
-		return func(r lb.RealServer) bool { return r.Name == name }
-	}
-	for _, old := range before.Reals {
-		if !slices.ContainsFunc(after.Reals, named(old.Name)) {
+	d.reals(path, before, after)
+}
+
+// reals compares the real servers of two services of one name.
+func (d *differ) reals(path string, before, after lb.VirtualService) {
+	realName := func(r lb.RealServer) string { return r.Name }
+	was, is := ids(before.Reals, realName), ids(after.Reals, realName)
+	for i, old := range before.Reals {
+		if !slices.Contains(is, was[i]) {
 			d.add(Change{
 				Path: path + "/servers/" + old.Name, Before: old.Addr.String(), Service: after.Name, Real: old.Name, Ends: true,
 				Text: fmt.Sprintf("RIP %s removed from %s", old.Name, after.Name),
 			})
 		}
 	}
-	for _, r := range after.Reals {
-		i := slices.IndexFunc(before.Reals, named(r.Name))
-		if i < 0 {
-			d.newReal(after, r)
+	for i, r := range after.Reals {
+		if j := slices.Index(was, is[i]); j >= 0 {
+			d.real(after.Name, before.Reals[j], r)
 			continue
 		}
-		d.real(after.Name, before.Reals[i], r)
+		d.newReal(after, r)
 	}
-	if reordered(before.Reals, after.Reals, func(r lb.RealServer) string { return r.Name }) {
+	if reordered(was, is) {
 		d.add(Change{Path: path + "/servers", Text: "VIP " + after.Name + ": order of the real servers", Service: after.Name})
 	}
 }

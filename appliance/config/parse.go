@@ -305,14 +305,17 @@ func (r *reader) ports(path, s string) lb.PortSet {
 	return nil
 }
 
-func (r *reader) persistence(f persistenceFile, layer lb.Layer, path string) lb.Persistence {
-	timeout := defaultL4Persistence
+func usualPersistence(layer lb.Layer) time.Duration {
 	if layer == lb.Layer7 {
-		timeout = defaultL7Persistence
+		return defaultL7Persistence
 	}
+	return defaultL4Persistence
+}
+
+func (r *reader) persistence(f persistenceFile, layer lb.Layer, path string) lb.Persistence {
 	return lb.Persistence{
 		Kind:    word(r, path+".kind", text(f.Kind, "source-ip"), lb.ParsePersistenceKind),
-		Timeout: span(f.Timeout, timeout),
+		Timeout: span(f.Timeout, usualPersistence(layer)),
 		Mask4:   or(f.Mask4, defaultMask4),
 		Mask6:   or(f.Mask6, defaultMask6),
 	}
