@@ -12,6 +12,7 @@ const groupMaintenance = "Maintenance"
 func maintenanceScreens() []screen {
 	return []screen{
 		{"restart", Root + "restart", groupMaintenance, "Restart Services", api.RoleAdmin, (*visit).restart},
+		{"backup", Root + "backup", groupMaintenance, "Backup & Restore", api.RoleAuditor, (*visit).backup},
 		{"history", Root + "history", groupMaintenance, "Configuration History", api.RoleAuditor, (*visit).history},
 		{"passwords", Root + "passwords", groupMaintenance, "Passwords", api.RoleAuditor, (*visit).passwords},
 		{"sessions", Root + "sessions", groupMaintenance, "Sessions", api.RoleAuditor, (*visit).sessions},
@@ -31,6 +32,7 @@ func maintenanceRoutes() []route {
 	get, post := http.MethodGet, http.MethodPost
 	return []route{
 		{method: post, path: Root + "restart", serve: (*visit).reload},
+		{method: post, path: Root + "backup/restore", serve: (*visit).restore},
 		{method: post, path: Root + "history/revert", serve: (*visit).revert},
 		{method: get, path: Root + "history/{number}", serve: (*visit).revision},
 		{method: get, path: Root + "history/{number}/file", serve: (*visit).revisionFile},
