@@ -106,10 +106,7 @@ func TestMistakesAreAtTheirFields(t *testing.T) {
 	t.Parallel()
 	cfg := mustParse(t, config.Reference)
 	vip1, vip2 := cfg.Services[0], cfg.Services[1]
-	for name, tt := range map[string]struct {
-		set  func() error
-		want map[string]string // part of the message by key
-	}{
+	checkMistakes(t, map[string]mistake{
 		"new and empty":  {func() error { _, err := config.SetService(lb.VirtualService{}, nil); return err }, map[string]string{"name": "", "address": "", "ports": ""}},
 		"not an address": {func() error { _, err := config.SetService(vip1, config.Fields{"address": "192.168.94"}); return err }, map[string]string{"address": ""}},
 		"not a port":     {func() error { _, err := config.SetService(vip1, config.Fields{"ports": "80,http"}); return err }, map[string]string{"ports": "http"}},
@@ -133,7 +130,52 @@ func TestMistakesAreAtTheirFields(t *testing.T) {
 			_, err := config.SetNode(cfg.Node, config.Fields{"heartbeat[1].name": "service"})
 			return err
 		}, map[string]string{"heartbeat[1].name": "twice"}},
-	} {
+	})
+}
+
+// TestMistakesOfPartsAndLists are told at fields that a form has.
+func TestMistakesOfPartsAndLists(t *testing.T) {
+	t.Parallel()
+	cfg := mustParse(t, config.Reference)
+	vip1, vip2 := cfg.Services[0], cfg.Services[1]
+	checkMistakes(t, map[string]mistake{
+		"an index of a list of numbers": {func() error {
+			_, err := config.SetService(vip1, config.Fields{"check.expect.status[0]": "204"})
+			return err
+		}, map[string]string{"check.expect.status[0]": "did you mean \"check.expect.status\""}},
+		"two spellings of a key": {func() error {
+			_, err := config.SetNode(cfg.Node, config.Fields{"heartbeat[01].name": "x"})
+			return err
+		}, map[string]string{"heartbeat[01].name": "did you mean"}},
+		"real servers": {func() error {
+			_, err := config.SetService(vip1, config.Fields{"real_servers[0].name": "x"})
+			return err
+		}, map[string]string{"real_servers[0].name": "no such setting"}},
+		"an item of a list": {func() error {
+			_, err := config.SetService(vip1, config.Fields{"check.expect.status": "200,99"})
+			return err
+		}, map[string]string{"check.expect.status": "99 is out of range"}},
+		"an address of a list": {func() error {
+			_, err := config.SetNode(cfg.Node, config.Fields{"management": "192.168.94.101,x"})
+			return err
+		}, map[string]string{"management": "not an address"}},
+		"no value": {func() error {
+			_, err := config.SetService(vip1, config.Fields{"check.expect.value": "", "check.expect.match": "contains"})
+			return err
+		}, map[string]string{"check.expect.match": "needs a value"}},
+		"of layer 7": {func() error { _, err := config.SetService(vip2, config.Fields{"proxy.retries": "1"}); return err }, map[string]string{"proxy.retries": "layer 7"}},
+		"no text":    {func() error { _, err := config.SetService(vip2, config.Fields{"check.host": "\xff"}); return err }, map[string]string{"check.host": "UTF-8"}},
+	})
+}
+
+type mistake struct {
+	set  func() error
+	want map[string]string // part of the message by key
+}
+
+func checkMistakes(t *testing.T, cases map[string]mistake) {
+	t.Helper()
+	for name, tt := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var got config.FieldsError
@@ -153,16 +195,23 @@ func TestMistakesAreAtTheirFields(t *testing.T) {
 }
 
 func FuzzSetService(f *testing.F) {
-	for _, seed := range []string{"a", "a: b", "}", "\"", "a\n- b", "\\", "\u2028", "{{", "null", "true", "0x1"} {
-		f.Add(seed, seed, "80", "5s")
+	for _, seed := range []string{"a", "a: b", "}", "\"", "a\n- b", "\\", "\u2028", "{{", "null", "true", "0x1", "\ufffe", "\x7f", "\x00", "a\u0085b", "\xff", " a ", "\U0010ffff"} {
+		f.Add(seed, seed, "80", "5s", "check.host")
+		f.Add("a", "192.168.94.100", seed, seed, "check.expect.value")
+		f.Add("a", "192.168.94.100", "80", seed, "check.expect.value")
 	}
-	f.Fuzz(func(t *testing.T, name, address, ports, interval string) {
-		s, err := config.SetService(lb.VirtualService{}, config.Fields{"name": name, "address": address, "ports": ports, "check.interval": interval})
+	f.Fuzz(func(t *testing.T, name, address, ports, text, key string) {
+		fields := config.Fields{"name": name, "address": address, "ports": ports, "check.type": "negotiate", "check.expect.match": "contains"}
+		fields[key] = text
+		s, err := config.SetService(lb.VirtualService{}, fields)
+		if wrong := (config.FieldsError{}); err != nil && (!errors.As(err, &wrong) || len(wrong) == 0) {
+			t.Fatalf("%T %v is no mistake in a field", err, err)
+		}
 		if err != nil {
 			return
 		}
-		if s.Name != strings.TrimSpace(name) || len(s.Reals) > 0 {
-			t.Errorf("%q became %+v", name, s)
+		if s.Name != strings.TrimSpace(fields["name"]) || len(s.Reals) > 0 || s.Check.Expect != fields["check.expect.value"] {
+			t.Errorf("%q became %+v", fields, s)
 		}
 	})
 }
@@ -189,6 +238,17 @@ func TestDraftsRoundTrip(t *testing.T) {
 	}
 	if _, err := config.ParseDraft("draft", []byte("node: {nam: x}")); err == nil {
 		t.Error("a draft that cannot be read is read")
+	}
+}
+
+// TestDiffOfNamesTwice: a draft may have a name twice, and still equals itself.
+func TestDiffOfNamesTwice(t *testing.T) {
+	t.Parallel()
+	cfg := mustParse(t, config.Reference)
+	cfg.Services = append(cfg.Services, cfg.Services[0])
+	cfg.Services[2].Ports = lb.Ports(99)
+	if got := config.Diff(cfg, cfg); len(got) > 0 {
+		t.Errorf("%v", got)
 	}
 }
 
