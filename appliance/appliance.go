@@ -13,6 +13,7 @@ import (
 	"github.com/vosbed/vosbed/appliance/internal/front"
 	"github.com/vosbed/vosbed/appliance/internal/health"
 	"github.com/vosbed/vosbed/appliance/internal/links"
+	"github.com/vosbed/vosbed/appliance/internal/logbook"
 	"github.com/vosbed/vosbed/appliance/internal/override"
 	"github.com/vosbed/vosbed/appliance/internal/plan"
 	"github.com/vosbed/vosbed/appliance/internal/proxy"
@@ -39,6 +40,7 @@ type Appliance struct {
 	pairing  *pairing
 	shared   *shared
 	stats    *stats.Ring
+	book     *logbook.Book
 	web      atomic.Pointer[front.Handle] // nil = there is no web process
 
 	ready   chan struct{}
@@ -61,6 +63,8 @@ func New(opts Options) (*Appliance, error) {
 	if err := opts.prepare(); err != nil {
 		return nil, err
 	}
+	book := logbook.New(opts.Logger.Handler())
+	opts.Logger = slog.New(book)
 	settings, cfg, err := openSettings(opts)
 	if err != nil {
 		return nil, err
@@ -77,7 +81,7 @@ func New(opts Options) (*Appliance, error) {
 	}
 	blind := &blindness{}
 	a := &Appliance{
-		opts: opts, log: opts.Logger, settings: settings, engine: eng, table: stick.New(stick.Options{}), blind: blind,
+		opts: opts, log: opts.Logger, book: book, settings: settings, engine: eng, table: stick.New(stick.Options{}), blind: blind,
 		health: health.New(health.Options{Logger: opts.Logger, Blind: blind.now, DialVIA: eng.dialVIA}),
 		ready:  make(chan struct{}), changed: make(chan struct{}, 1),
 	}

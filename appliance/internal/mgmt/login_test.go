@@ -177,6 +177,19 @@ func TestTheTrailTells(t *testing.T) {
 	}
 }
 
+func TestLogs(t *testing.T) {
+	o := newOffice(t)
+	token := o.login("anna")
+	var got []api.LogLine
+	_, _, body := o.ask(http.MethodGet, api.PathLogs+"?level=warn", token, "")
+	if err := json.Unmarshal(body, &got); err != nil || len(got) != 1 || got[0].Level != "warn" {
+		t.Errorf("%s, %v", body, err)
+	}
+	if code, p, _ := o.ask(http.MethodGet, api.PathLogs+"?level=loud", token, ""); code != http.StatusBadRequest {
+		t.Errorf("an unknown level: %d %+v", code, p)
+	}
+}
+
 // TestDraftCalls: who changes the draft and which one they saw reach the backend.
 func TestDraftCalls(t *testing.T) {
 	o := newOffice(t)

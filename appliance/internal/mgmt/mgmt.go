@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
+	"github.com/vosbed/vosbed/appliance/internal/logbook"
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
@@ -45,6 +46,11 @@ type ConfigSource interface {
 	Config(ctx context.Context) (yaml []byte, revision string, err error)
 }
 
+// Logs are the latest lines of the daemon's log, newest first.
+type Logs interface {
+	Lines(least slog.Level) []logbook.Line
+}
+
 // Graphs are the samples of the past.
 type Graphs interface {
 	Stats(span time.Duration) api.Stats
@@ -68,11 +74,12 @@ type Backend struct {
 	Past     Past
 	Pairing  Pairing
 	Graphs   Graphs
+	Logs     Logs
 }
 
 func (b Backend) complete() bool {
 	return b.Status != nil && b.Operator != nil && b.Table != nil && b.Config != nil &&
-		b.Drafts != nil && b.Past != nil && b.Pairing != nil && b.Graphs != nil
+		b.Drafts != nil && b.Past != nil && b.Pairing != nil && b.Graphs != nil && b.Logs != nil
 }
 
 // Filter picks persistence entries; zero fields match everything.

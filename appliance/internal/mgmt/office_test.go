@@ -2,12 +2,14 @@ package mgmt
 
 import (
 	"context"
+	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/appliance/internal/accounts"
+	"github.com/vosbed/vosbed/appliance/internal/logbook"
 )
 
 // openPeople makes empty accounts in a folder.
@@ -77,5 +79,9 @@ func (f *fake) Join(_ context.Context, want api.PairJoin) (api.PairJoined, error
 	return api.PairJoined{Secondary: "lb2"}, f.note("join %s", want.Primary)
 }
 func (f *fake) Break(_ context.Context, user string) error { return f.note("break %s", user) }
+
+func (f *fake) Lines(least slog.Level) []logbook.Line {
+	return []logbook.Line{{At: epoch, Level: least, Text: "pair decision reason=x"}}
+}
 
 func (f *fake) Stats(span time.Duration) api.Stats { return api.Stats{From: epoch, Step: span} }

@@ -34,6 +34,7 @@ func exchanges() map[string]exchange {
 		"GET " + api.PathStatus:          {out: api.Status{}, query: []string{"history"}},
 		"GET " + api.PathOpenAPI:         {out: "application/yaml"},
 		"GET " + api.PathStats:           {out: api.Stats{}, query: []string{"range"}},
+		"GET " + api.PathLogs:            {out: []api.LogLine{}, query: []string{"level"}},
 		"GET " + api.PathMetrics:         {out: "text/plain"},
 		"PUT " + api.PathServer:          {in: api.ServerState{}},
 		"GET " + api.PathPersistence:     {out: []api.Entry{}, query: []string{"service", "client", "server"}},

@@ -23,6 +23,7 @@ func maintenanceScreens() []screen {
 func viewScreens() []screen {
 	return []screen{
 		{name: "configuration", path: Root + "configuration", title: "View Configuration", role: api.RoleAuditor, show: (*visit).configuration},
+		{"logs", Root + "logs", "Logs", "Load Balancer Log", api.RoleAuditor, (*visit).logs},
 		{"audit", Root + "audit", "Logs", "Audit Log", api.RoleAuditor, (*visit).audit},
 	}
 }
@@ -41,6 +42,7 @@ func maintenanceRoutes() []route {
 		{method: post, path: Root + "passwords/remove", serve: (*visit).removeAccount},
 		{method: post, path: Root + "sessions/end", serve: (*visit).endSession},
 		{method: get, path: Root + "configuration.yaml", serve: (*visit).configurationFile},
+		{method: get, path: Root + "logs.txt", serve: (*visit).logsFile},
 		{method: get, path: Root + "audit.csv", serve: (*visit).auditFile},
 		{method: post, path: Root + "confirm", serve: (*visit).confirm},
 	}
