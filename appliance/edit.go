@@ -64,6 +64,7 @@ func addServer(cfg *lb.Config, i int, fields config.Fields) (string, error) {
 		return "", err
 	}
 	cfg.Services[i].Reals = append(slices.Clone(cfg.Services[i].Reals), r)
+	resolve(&cfg.Services[i])
 	return fmt.Sprintf("services[%d].real_servers[%d]", i, len(cfg.Services[i].Reals)-1), nil
 }
 
@@ -72,11 +73,21 @@ func editServer(cfg *lb.Config, i, j int, fields config.Fields) (string, error) 
 	s.Reals = slices.Clone(s.Reals)
 	if fields == nil {
 		s.Reals = slices.Delete(s.Reals, j, j+1)
+		resolve(s)
 		return "", nil
 	}
 	r, err := config.SetReal(*s, s.Reals[j], fields)
 	s.Reals[j] = r
+	resolve(s)
 	return fmt.Sprintf("services[%d].real_servers[%d]", i, j), err
+}
+
+// resolve lets a check port that was left blank follow the ports of the real servers.
+// Where these differ there is no such port, which is a mistake that is told elsewhere.
+func resolve(s *lb.VirtualService) {
+	if next, err := config.SetService(*s, nil); err == nil {
+		*s = next
+	}
 }
 
 // fresh refuses an edit that makes mistakes which were not there before: at the fields of

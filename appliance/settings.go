@@ -108,6 +108,10 @@ func (a *Appliance) adopt(cfg lb.Config) error {
 	a.settings.reloading.Lock()
 	defer a.settings.reloading.Unlock()
 	before, _ := a.facts.current()
+	cfg, err := asWritten(cfg)
+	if err != nil {
+		return &ConfigError{err}
+	}
 	if err := a.enforce(cfg); err != nil {
 		return err
 	}
@@ -119,6 +123,16 @@ func (a *Appliance) adopt(cfg lb.Config) error {
 	}
 	a.settings.clear()
 	return nil
+}
+
+// asWritten is what a reload of the file would read: nothing is in force that the file
+// does not say.
+func asWritten(cfg lb.Config) (lb.Config, error) {
+	text, err := config.Encode(cfg)
+	if err != nil {
+		return cfg, err
+	}
+	return config.Parse("configuration", text)
 }
 
 // enforce puts a configuration in force that is valid in itself. A [*ConfigError] says
