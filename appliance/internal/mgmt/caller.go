@@ -144,18 +144,21 @@ func (s *Server) guard(row route) http.HandlerFunc {
 		done := &outcome{ResponseWriter: w, text: "done"}
 		notes := &notes{}
 		row.handle(done, r.WithContext(context.WithValue(r.Context(), notesKey{}, notes)))
-		s.remember(row, r, notes, done.text)
+		if done.status != http.StatusTooManyRequests { // who is sent away does not fill the trail
+			s.remember(row, r, notes, done.text)
+		}
 	}
 }
 
 // outcome notes why a call was refused.
 type outcome struct {
 	http.ResponseWriter
-	text string
+	status int
+	text   string
 }
 
 // refused is called by fail.
-func (o *outcome) refused(why string) { o.text = why }
+func (o *outcome) refused(status int, why string) { o.status, o.text = status, why }
 
 // Unwrap lets http.ResponseController through.
 func (o *outcome) Unwrap() http.ResponseWriter { return o.ResponseWriter }

@@ -336,7 +336,7 @@ func fail(w http.ResponseWriter, status int, detail string, errs ...string) {
 
 func failWith(w http.ResponseWriter, p api.Problem) {
 	if o, ok := w.(*outcome); ok {
-		o.refused(p.Detail)
+		o.refused(p.Status, p.Detail)
 	}
 	p.Title = http.StatusText(p.Status)
 	w.Header().Set("Content-Type", api.ContentProblem)

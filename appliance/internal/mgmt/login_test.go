@@ -104,6 +104,16 @@ func TestLoginTellsNothing(t *testing.T) {
 	if code != http.StatusTooManyRequests {
 		t.Errorf("guessing is answered with %d for ever", code)
 	}
+	before, err := o.s.opts.People.Trail.Latest(1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		o.ask(http.MethodPost, api.PathSession, "", `{"user":"x","password":"y"}`)
+	}
+	if after, err := o.s.opts.People.Trail.Latest(1000); err != nil || len(after) != len(before) {
+		t.Errorf("who is sent away fills the trail: %d entries more, %v", len(after)-len(before), err)
+	}
 }
 
 func TestNobodyCanLogInYet(t *testing.T) {
