@@ -3,7 +3,10 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net/netip"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vosbed/vosbed/appliance/lb"
@@ -38,7 +41,7 @@ func Diff(before, after lb.Config) []Change {
 		}
 		d.add(Change{
 			Path: "services/" + s.Name, After: s.Addr.String(), Service: s.Name,
-			Text: fmt.Sprintf("VIP %s added (%s:%s, layer %s)", s.Name, s.Addr, s.Ports, s.Layer),
+			Text: fmt.Sprintf("VIP %s added (%s:%s, layer %s)", s.Name, host(s.Addr), s.Ports, s.Layer),
 		})
 		for _, r := range s.Reals {
 			d.newReal(s, r)
@@ -97,15 +100,30 @@ func (d *differ) fields(path, who string, before, after Fields) {
 // words is a key as people say it.
 func words(key string) string { return strings.NewReplacer(".", " ", "_", " ").Replace(key) }
 
+// shown is a value within a line: one that would break it, or end unseen, is quoted.
 func shown(text string) string {
-	if text == "" {
+	switch {
+	case text == "":
 		return "(blank)"
+	case text != strings.TrimSpace(text) || strings.ContainsFunc(text, func(c rune) bool { return !strconv.IsPrint(c) }):
+		return strconv.Quote(text)
 	}
 	return text
 }
 
+// host is an address before a port.
+func host(a netip.Addr) string {
+	if a.Is6() {
+		return "[" + a.String() + "]"
+	}
+	return a.String()
+}
+
 // service compares two services of one name.
 func (d *differ) service(before, after lb.VirtualService) {
+	if reflect.DeepEqual(before, after) {
+		return // most are, and their texts cost a hundred times as much
+	}
 	from := len(d.changes)
 	path := "services/" + after.Name
 	d.fields(path, "VIP "+after.Name, ServiceFields(before), ServiceFields(after))

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -75,12 +76,32 @@ func ClusterRevision(cfg lb.Config) string {
 
 func hash(cfg lb.Config) string {
 	// Plain values, slices in order and no maps: the encoding is canonical.
-	text, err := json.Marshal(cfg)
+	text, err := json.Marshal(canonical(cfg))
 	if err != nil {
 		panic(fmt.Sprintf("lb.Config holds only plain values: %v", err))
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])
+}
+
+// canonical makes empty lists nil, as [Parse] does: who removes the last item of a list
+// leaves an empty one, which says the same.
+func canonical(cfg lb.Config) lb.Config {
+	n := &cfg.Node
+	n.Management, n.Paths, n.PingNodes = some(n.Management), some(n.Paths), some(n.PingNodes)
+	cfg.Services = some(slices.Clone(cfg.Services))
+	for i := range cfg.Services {
+		s := &cfg.Services[i]
+		s.Ports, s.Check.Statuses, s.Reals = some(s.Ports), some(s.Check.Statuses), some(s.Reals)
+	}
+	return cfg
+}
+
+func some[S ~[]T, T any](list S) S {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 func spanOf(d time.Duration) *strictyaml.Duration { return new(strictyaml.Duration(d)) }

@@ -3,6 +3,7 @@ package config_test
 import (
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -123,8 +124,14 @@ func TestMistakesAreAtTheirFields(t *testing.T) {
 			_, err := config.SetService(vip1, config.Fields{"name": `a","layer":4,"x":"`})
 			return err
 		}, map[string]string{"name": "letters"}},
-		"a port with DR":   {func() error { _, err := config.SetReal(vip2, vip2.Reals[0], config.Fields{"port": "80"}); return err }, map[string]string{"port": "port translation"}},
-		"weight":           {func() error { _, err := config.SetReal(vip2, vip2.Reals[0], config.Fields{"weight": "-1"}); return err }, map[string]string{"weight": "0 to 65535"}},
+		"a port with DR": {func() error { _, err := config.SetReal(vip2, vip2.Reals[0], config.Fields{"port": "80"}); return err }, map[string]string{"port": "port translation"}},
+		"weight":         {func() error { _, err := config.SetReal(vip2, vip2.Reals[0], config.Fields{"weight": "-1"}); return err }, map[string]string{"weight": "0 to 65535"}},
+		"a scheduler of the other layer": {func() error {
+			s := vip1
+			s.Scheduler = lb.RoundRobin
+			_, err := config.SetService(s, config.Fields{"layer": "4"})
+			return err
+		}, map[string]string{"scheduler": "wlc or maglev"}},
 		"lease above dead": {func() error { _, err := config.SetCluster(cfg.Cluster, config.Fields{"lease": "1s"}); return err }, map[string]string{"lease": "less than dead"}},
 		"two path names": {func() error {
 			_, err := config.SetNode(cfg.Node, config.Fields{"heartbeat[1].name": "service"})
@@ -266,12 +273,20 @@ func TestDiffTells(t *testing.T) {
 			s.Name = "New"
 			c.Services = append(c.Services, s)
 		},
-		"RIP HT2 removed from Harmonic_Traffic!":          func(c *lb.Config) { c.Services[1].Reals = c.Services[1].Reals[:1] },
-		"RIP HT1 of Harmonic_Traffic: weight 100 → 50":    func(c *lb.Config) { c.Services[1].Reals[0].Weight = 50 },
-		"cluster: dead 300ms → 600ms":                     func(c *lb.Config) { c.Cluster.Timers.Dead *= 2 },
-		"node: role primary → secondary":                  func(c *lb.Config) { c.Node.Seat = lb.Secondary },
-		"order of the virtual services":                   func(c *lb.Config) { slices.Reverse(c.Services) },
-		"VIP Harmonic_Traffic: order of the real servers": func(c *lb.Config) { slices.Reverse(c.Services[1].Reals) },
+		"VIP Harmonic_Traffic: address 192.168.94.110 → 2001:db8::1!": func(c *lb.Config) {
+			c.Services[1].Addr = netip.MustParseAddr("2001:db8::1")
+		},
+		"VIP Six added ([2001:db8::1]:554, layer 4)": func(c *lb.Config) {
+			c.Services = append(c.Services, lb.VirtualService{Name: "Six", Addr: netip.MustParseAddr("2001:db8::1"), Ports: lb.Ports(554), Layer: lb.Layer4})
+		},
+		`VIP Harmonic_Management: check expect value Healthy → "two\nlines"`: func(c *lb.Config) { c.Services[0].Check.Expect = "two\nlines" },
+		`VIP Harmonic_Management: check expect value Healthy → " Healthy"`:   func(c *lb.Config) { c.Services[0].Check.Expect = " Healthy" },
+		"RIP HT2 removed from Harmonic_Traffic!":                             func(c *lb.Config) { c.Services[1].Reals = c.Services[1].Reals[:1] },
+		"RIP HT1 of Harmonic_Traffic: weight 100 → 50":                       func(c *lb.Config) { c.Services[1].Reals[0].Weight = 50 },
+		"cluster: dead 300ms → 600ms":                                        func(c *lb.Config) { c.Cluster.Timers.Dead *= 2 },
+		"node: role primary → secondary":                                     func(c *lb.Config) { c.Node.Seat = lb.Secondary },
+		"order of the virtual services":                                      func(c *lb.Config) { slices.Reverse(c.Services) },
+		"VIP Harmonic_Traffic: order of the real servers":                    func(c *lb.Config) { slices.Reverse(c.Services[1].Reals) },
 	} {
 		before, after := mustParse(t, config.Reference), mustParse(t, config.Reference)
 		edit(&after)

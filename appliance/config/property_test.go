@@ -133,6 +133,28 @@ func TestDiffSeesEveryValue(t *testing.T) {
 	}
 }
 
+// TestRevisionsAndDiffsAgree: a list that was emptied is the one that was never written.
+// Otherwise a configuration on trial without its last service would not be known again.
+func TestRevisionsAndDiffsAgree(t *testing.T) {
+	t.Parallel()
+	cfg := mustParse(t, config.Reference)
+	for i, l := range leavesOf(reflect.ValueOf(&cfg).Elem(), "") {
+		if l.v.Kind() != reflect.Slice {
+			continue
+		}
+		none, emptied := mustParse(t, config.Reference), mustParse(t, config.Reference)
+		leavesOf(reflect.ValueOf(&none).Elem(), "")[i].v.SetZero()
+		at := leavesOf(reflect.ValueOf(&emptied).Elem(), "")[i].v
+		at.Set(at.Slice(0, 0))
+		if changes := config.Diff(none, emptied); len(changes) > 0 {
+			t.Errorf("%s: %v", l.path, changes)
+		}
+		if config.Revision(none) != config.Revision(emptied) {
+			t.Errorf("%s: an empty list has another revision than none", l.path)
+		}
+	}
+}
+
 type leaf struct {
 	path string // without indices
 	v    reflect.Value
@@ -196,6 +218,7 @@ func TestDefaultsFollow(t *testing.T) {
 		"layer":             {nil, config.Fields{"layer": "4"}, config.Fields{"method": "dr", "persistence.timeout": "5m", "check.through_vip": "true", "proxy.retries": ""}},
 		"layer, written":    {config.Fields{"persistence.timeout": "10m", "check.interval": "7s"}, config.Fields{"layer": "4"}, config.Fields{"persistence.timeout": "10m", "check.interval": "7s"}},
 		"layer, both given": {nil, config.Fields{"layer": "4", "scheduler": "maglev"}, config.Fields{"scheduler": "maglev"}},
+		"layer, scheduler":  {nil, config.Fields{"layer": "4"}, config.Fields{"scheduler": "wlc"}},
 		"protocol":          {config.Fields{"layer": "4", "check.type": ""}, config.Fields{"protocol": "udp"}, config.Fields{"check.type": "ping", "check.port": ""}},
 		"check type":        {config.Fields{"check.interval": "7s", "check.request": "/x"}, config.Fields{"check.type": "ping"}, config.Fields{"check.interval": "7s", "check.request": ""}},
 		"interval":          {nil, config.Fields{"check.interval": "500ms"}, config.Fields{"check.fast": "0s"}},

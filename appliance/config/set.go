@@ -53,7 +53,9 @@ func follow(was, f Fields, old lb.VirtualService) {
 		})
 	}
 	if changes("layer") {
-		forget("method", "scheduler", "proxy", "check.through_vip")
+		// wlc, the default scheduler, is one of both layers; another was chosen, and is
+		// refused where the new layer does not have it.
+		forget("method", "proxy", "check.through_vip")
 		if old.Persistence.Timeout == usualPersistence(old.Layer) {
 			forget("persistence.timeout")
 		}
