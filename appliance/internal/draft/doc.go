@@ -6,10 +6,11 @@
 // its tag; a change in between is a conflict, never a lost update. A draft begins with
 // the configuration in force. When another one comes into force meanwhile (a reload,
 // the peer), the draft moves on to it if the two changed different objects; otherwise it
-// is stale, and can only be discarded.
+// is stale, and cannot be applied until what clashes is edited away or all is discarded.
 //
 // Draft and trial are in one file that is replaced in one step, so both survive a crash;
-// a trial whose time ends while the daemon is down ends when it is back.
+// a trial whose time ends while the daemon is down ends when it is back. A draft always
+// has the form that it has when it is read again, so a restart changes nothing of it.
 package draft
 
 import (
@@ -26,7 +27,7 @@ import (
 // Errors of a store.
 var (
 	ErrConflict = errors.New("somebody else changed the pending configuration meanwhile: look at it again")
-	ErrStale    = errors.New("another configuration came into force and changed the same: discard the pending changes, and make them anew")
+	ErrStale    = errors.New("another configuration came into force and changed the same: discard the pending changes, and make them anew") // is an ErrConflict too
 	ErrEmpty    = errors.New("there are no pending changes")
 	ErrTrial    = errors.New("a configuration is on trial: keep it or go back first")
 	ErrNoTrial  = errors.New("no configuration is on trial")
@@ -82,8 +83,8 @@ type State struct {
 type Tools struct {
 	Mistakes func(lb.Config) []Mistake
 	Diff     func(before, after lb.Config) []Change // empty if and only if they are equal
-	Revision func(lb.Config) string
-	Encode   func(lb.Config) ([]byte, error)
+	Revision func(lb.Config) string                 // that it has once it is in force
+	Encode   func(lb.Config) ([]byte, error)        // also of what is not complete
 	Decode   func([]byte) (lb.Config, error)
 }
 
@@ -116,11 +117,27 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// staleText joins the reason with what the two changed.
-func staleText(theirs []Change) error {
+// staleError is a draft that clashes with what is in force.
+type staleError struct{ mine, theirs []Change }
+
+// Error tells what both changed.
+func (e *staleError) Error() string {
+	return fmt.Sprintf("%v (meanwhile: %s; pending: %s)", ErrStale, summary(e.theirs), summary(e.mine))
+}
+
+// Is says that it is a conflict too.
+func (e *staleError) Is(target error) bool { return target == ErrStale || target == ErrConflict }
+
+// maxTold bounds the changes that a message lists.
+const maxTold = 8
+
+func summary(changes []Change) string {
 	var texts []string
-	for _, c := range theirs {
+	for _, c := range changes[:min(len(changes), maxTold)] {
 		texts = append(texts, c.Text)
 	}
-	return fmt.Errorf("%w (meanwhile: %s)", ErrStale, strings.Join(texts, "; "))
+	if more := len(changes) - len(texts); more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(texts, "; ")
 }

@@ -24,7 +24,8 @@ type world struct {
 	mu     sync.Mutex
 	now    lb.Config
 	fail   error
-	forced []string // what came into force
+	clock  func() time.Time // nil = the real one
+	forced []string         // what came into force
 }
 
 func newWorld(t *testing.T, services ...string) *world {
@@ -63,6 +64,14 @@ func revision(c lb.Config) string {
 	return string(text)
 }
 
+// decode reads an empty list as none, as the real one does.
+func decode(text []byte) (c lb.Config, err error) {
+	if err = json.Unmarshal(text, &c); len(c.Services) == 0 {
+		c.Services = nil
+	}
+	return c, err
+}
+
 func diff(a, b lb.Config) []Change {
 	var out []Change
 	add := func(path, text string) { out = append(out, Change{Path: path, Text: text}) }
@@ -85,6 +94,17 @@ func diff(a, b lb.Config) []Change {
 			add("services/"+s.Name+"/interface", fmt.Sprintf("%s: interface %s -> %s", s.Name, old.Interface, s.Interface))
 		}
 	}
+	common := func(in, other []lb.VirtualService) (out []string) {
+		for _, s := range in {
+			if find(other, s.Name) != nil {
+				out = append(out, s.Name)
+			}
+		}
+		return out
+	}
+	if !slices.Equal(common(a.Services, b.Services), common(b.Services, a.Services)) {
+		add("order/services", "order of the virtual services")
+	}
 	if a.Cluster.Timers.Dead != b.Cluster.Timers.Dead {
 		add("cluster/dead", fmt.Sprintf("dead %v -> %v", a.Cluster.Timers.Dead, b.Cluster.Timers.Dead))
 	}
@@ -97,7 +117,7 @@ func diff(a, b lb.Config) []Change {
 func (w *world) open() *Store {
 	w.t.Helper()
 	s, err := Open(Options{
-		File: w.file,
+		File: w.file, Now: w.clock,
 		Tools: Tools{
 			Mistakes: func(c lb.Config) []Mistake {
 				for _, s := range c.Services {
@@ -109,7 +129,7 @@ func (w *world) open() *Store {
 			},
 			Diff: diff, Revision: revision,
 			Encode: func(c lb.Config) ([]byte, error) { return json.Marshal(c) },
-			Decode: func(b []byte) (c lb.Config, err error) { return c, json.Unmarshal(b, &c) },
+			Decode: decode,
 		},
 		Current: func() (lb.Config, string) {
 			w.mu.Lock()
@@ -122,7 +142,13 @@ func (w *world) open() *Store {
 			if w.fail != nil {
 				return w.fail
 			}
-			w.now = c
+			text, err := json.Marshal(c)
+			if err != nil {
+				return err
+			}
+			if w.now, err = decode(text); err != nil { // as a file does it
+				return err
+			}
 			w.forced = append(w.forced, names(c))
 			return nil
 		},

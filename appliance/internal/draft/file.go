@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -30,28 +31,50 @@ type savedDraft struct {
 }
 
 type savedTrial struct {
-	Former   string    `json:"former"`
-	Revision string    `json:"revision"`
-	Until    time.Time `json:"until"`
-	Author   string    `json:"author"`
+	Former   string        `json:"former"`
+	Revision string        `json:"revision"`
+	Until    time.Time     `json:"until"`
+	Within   time.Duration `json:"within"` // ns
+	Author   string        `json:"author"`
 }
 
-func (s *Store) load() error {
-	data, err := os.ReadFile(s.opts.File)
+// maxFile bounds the file: three configurations of the greatest size.
+const maxFile = 64 << 20
+
+// load takes up what was pending. What cannot be read is set aside, and what can be of it
+// is taken up all the same: above all a trial, which must not stay for good because
+// of a damaged draft.
+func (s *Store) load() {
+	data, err := readFile(s.opts.File)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return
 	}
+	if err == nil {
+		err = s.decode(data)
+	}
+	if err == nil {
+		return
+	}
+	aside := s.opts.File + ".bad"
+	s.opts.Logger.Warn("the pending configuration cannot be read and is set aside", "file", aside, "trial_goes_on", s.trial != nil, "err", err)
+	if err := os.Rename(s.opts.File, aside); err != nil {
+		s.opts.Logger.Warn("the pending configuration that cannot be read cannot be set aside either, and will be overwritten", "err", err)
+	}
+	if s.trial != nil {
+		s.saveOrLog()
+	}
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("read the pending configuration: %w", err)
+		return nil, err
 	}
-	if err := s.decode(data); err != nil {
-		s.count, s.draft, s.trial = 0, nil, nil
-		s.opts.Logger.Warn("the pending configuration cannot be read and is set aside", "file", s.opts.File+".bad", "err", err)
-		if err := os.Rename(s.opts.File, s.opts.File+".bad"); err != nil {
-			return fmt.Errorf("set the pending configuration aside: %w", err)
-		}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("it has more than %d bytes", maxFile)
 	}
-	return nil
+	return data, errors.Join(err, f.Close())
 }
 
 func (s *Store) decode(data []byte) error {
@@ -63,40 +86,43 @@ func (s *Store) decode(data []byte) error {
 		return fmt.Errorf("its version is %d, this program knows %d", f.Version, version)
 	}
 	s.count = f.Count
-	if f.Draft != nil {
-		base, errBase := s.opts.Tools.Decode([]byte(f.Draft.Base))
-		want, errWant := s.opts.Tools.Decode([]byte(f.Draft.Want))
-		if err := errors.Join(errBase, errWant); err != nil {
-			return err
-		}
-		s.draft = &draft{base, f.Draft.Revision, want, f.Draft.Notes}
+	return errors.Join(s.decodeTrial(f.Trial), s.decodeDraft(f.Draft))
+}
+
+func (s *Store) decodeTrial(f *savedTrial) error {
+	if f == nil {
+		return nil
 	}
-	if f.Trial != nil {
-		former, err := s.opts.Tools.Decode([]byte(f.Trial.Former))
-		if err != nil {
-			return err
-		}
-		s.trial = &trial{former, f.Trial.Revision, f.Trial.Until, f.Trial.Author}
+	former, err := s.opts.Tools.Decode([]byte(f.Former))
+	if err != nil {
+		return fmt.Errorf("what was in force before the trial: %w", err)
 	}
+	s.trial = &trial{former, []byte(f.Former), f.Revision, f.Until, f.Within, f.Author}
+	s.trial.resume(s.opts.Now())
 	return nil
+}
+
+func (s *Store) decodeDraft(f *savedDraft) error {
+	if f == nil {
+		return nil
+	}
+	base, errBase := s.opts.Tools.Decode([]byte(f.Base))
+	want, errWant := s.opts.Tools.Decode([]byte(f.Want))
+	if err := errors.Join(errBase, errWant); err != nil {
+		return fmt.Errorf("the pending changes: %w", err)
+	}
+	var err error
+	s.draft, err = s.build(base, f.Revision, want, f.Notes, note{})
+	return err
 }
 
 func (s *Store) encode() ([]byte, error) {
 	f := saved{Version: version, Count: s.count}
 	if d := s.draft; d != nil {
-		base, errBase := s.opts.Tools.Encode(d.base)
-		want, errWant := s.opts.Tools.Encode(d.want)
-		if err := errors.Join(errBase, errWant); err != nil {
-			return nil, err
-		}
-		f.Draft = &savedDraft{string(base), d.revision, string(want), d.notes}
+		f.Draft = &savedDraft{string(d.baseText), d.revision, string(d.wantText), notes(d.changes)}
 	}
 	if t := s.trial; t != nil {
-		former, err := s.opts.Tools.Encode(t.former)
-		if err != nil {
-			return nil, err
-		}
-		f.Trial = &savedTrial{string(former), t.revision, t.until, t.author}
+		f.Trial = &savedTrial{string(t.text), t.revision, t.until, t.within, t.author}
 	}
 	return json.Marshal(f)
 }

@@ -8,45 +8,93 @@ import (
 )
 
 // rebase makes the draft's changes to what is in force now. ok is false if the same
-// object was changed there.
+// object was changed to something else there, or if there is no telling what is the same.
 func (s *Store) rebase(current lb.Config) (want lb.Config, ok bool) {
-	mine := objects(s.opts.Tools.Diff(s.draft.base, s.draft.want))
-	for object := range objects(s.opts.Tools.Diff(s.draft.base, current)) {
-		if mine[object] {
+	base, mine := s.draft.base, objects(s.draft.changes)
+	if ambiguous(base) || ambiguous(s.draft.want) || ambiguous(current) {
+		return want, false
+	}
+	differs := objects(s.opts.Tools.Diff(current, s.draft.want))
+	for object := range objects(s.opts.Tools.Diff(base, current)) {
+		if mine[object] && differs[object] {
 			return want, false
 		}
 	}
-	want = current
-	want.Services = slices.Clone(current.Services)
-	for object := range mine {
+	want = clone(current)
+	for _, c := range s.draft.changes { // in their order, so that services added keep theirs
+		object := objectOf(c)
 		switch name, service := strings.CutPrefix(object, servicesPrefix); {
+		case !differs[object]:
 		case service:
 			want.Services = withService(want.Services, s.draft.want.Services, name)
 		case object == "node":
 			want.Node = s.draft.want.Node
 		case object == "cluster":
 			want.Cluster = s.draft.want.Cluster
+		case object == "order" && slices.EqualFunc(base.Services, current.Services, sameName):
 		default:
-			return want, false // the order of the services: there is no telling whose holds
+			return want, false // the order of other services: there is no telling whose holds
 		}
+	}
+	if mine["order"] && differs["order"] {
+		arrange(want.Services, s.draft.want.Services)
 	}
 	return want, true
 }
 
+func sameName(a, b lb.VirtualService) bool { return a.Name == b.Name }
+
+// ambiguous says whether two services have one name, as those of a draft may.
+func ambiguous(c lb.Config) bool {
+	seen := make(map[string]bool, len(c.Services))
+	for _, s := range c.Services {
+		if seen[s.Name] {
+			return true
+		}
+		seen[s.Name] = true
+	}
+	return false
+}
+
+// arrange gives services the order of like, which has all of them.
+func arrange(services, like []lb.VirtualService) {
+	at := make(map[string]int, len(like))
+	for i, s := range like {
+		at[s.Name] = i
+	}
+	slices.SortStableFunc(services, func(a, b lb.VirtualService) int { return at[a.Name] - at[b.Name] })
+}
+
+// clone shares nothing with c.
+func clone(c lb.Config) lb.Config {
+	n := &c.Node
+	n.Management, n.Paths, n.PingNodes = slices.Clone(n.Management), slices.Clone(n.Paths), slices.Clone(n.PingNodes)
+	c.Services = slices.Clone(c.Services)
+	for i := range c.Services {
+		s := &c.Services[i]
+		s.Ports, s.Check.Statuses, s.Reals = slices.Clone(s.Ports), slices.Clone(s.Check.Statuses), slices.Clone(s.Reals)
+	}
+	return c
+}
+
 const servicesPrefix = "services/"
 
-// objects are what changes are about: whole services, the node, the cluster.
+// objects are what changes are about.
 func objects(changes []Change) map[string]bool {
 	out := map[string]bool{}
 	for _, c := range changes {
-		parts := strings.SplitN(c.Path, "/", 3)
-		object := parts[0]
-		if object == "services" && len(parts) > 1 {
-			object = servicesPrefix + parts[1]
-		}
-		out[object] = true
+		out[objectOf(c)] = true
 	}
 	return out
+}
+
+// objectOf is a whole service, the node, the cluster, or the order.
+func objectOf(c Change) string {
+	parts := strings.SplitN(c.Path, "/", 3)
+	if parts[0] == "services" && len(parts) > 1 {
+		return servicesPrefix + parts[1]
+	}
+	return parts[0]
 }
 
 // withService returns services with the one of that name as it is in from.

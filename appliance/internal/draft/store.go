@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,142 +23,105 @@ type Store struct {
 	trial *trial // nil = none
 }
 
-// draft is what is pending.
-type draft struct {
-	base     lb.Config
-	revision string // of base
-	want     lb.Config
-	notes    map[string]note // by a change's Text
-}
-
-// note is who made a change.
-type note struct {
-	Author string    `json:"author"`
-	At     time.Time `json:"at"`
-}
-
-// trial is what is in force until a time, and what comes back then.
-type trial struct {
-	former   lb.Config
-	revision string // of what is in force
-	until    time.Time
-	author   string
-}
-
-// Open reads the file. One that cannot be read is set aside and nothing is pending.
+// Open reads the file. One that cannot be read is set aside and nothing is pending: the
+// error is only about the options.
 func Open(opts Options) (*Store, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{opts: opts, woken: make(chan struct{}, 1)}
-	if err := s.load(); err != nil {
-		return nil, err
-	}
+	s.load()
 	return s, nil
 }
 
-// State tells what is pending.
+// State tells what is pending. Its Config is to be read only.
 func (s *Store) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state()
 }
 
-// state is called with the lock held, as are all the methods below it.
+// state is called with the lock held, as are all the methods below it that are not
+// exported.
 func (s *Store) state() State {
 	current, revision := s.refresh()
 	out := State{Tag: s.tag(revision), Base: revision, Config: current}
 	if s.trial != nil {
 		out.Trial = &Trial{s.trial.until, s.trial.author}
 	}
-	if s.draft == nil {
-		return out
-	}
-	out.Base, out.Config = s.draft.revision, s.draft.want
-	out.Stale = s.draft.revision != revision
-	out.Mistakes = s.opts.Tools.Mistakes(s.draft.want)
-	out.Changes = s.opts.Tools.Diff(s.draft.base, s.draft.want)
-	for i := range out.Changes {
-		n := s.draft.notes[out.Changes[i].Text]
-		out.Changes[i].Author, out.Changes[i].At = n.Author, n.At
+	if d := s.draft; d != nil {
+		out.Base, out.Config, out.Stale = d.revision, d.want, d.revision != revision
+		out.Changes, out.Mistakes = slices.Clone(d.changes), s.mistakesOf(d)
 	}
 	return out
 }
 
 // tag names what somebody saw: it differs once anything has changed.
 func (s *Store) tag(revision string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", revision, s.count))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %x", revision, s.count, s.draft.content()))
 	return hex.EncodeToString(sum[:8])
 }
 
 // refresh looks at what is in force now: a trial may be over, and a draft moves on.
 func (s *Store) refresh() (current lb.Config, revision string) {
 	current, revision = s.opts.Current()
-	if s.trial != nil && s.trial.revision != revision {
-		s.opts.Logger.Info("the configuration on trial is not in force any more: nothing goes back")
+	if t := s.trial; t != nil && t.revision != revision {
+		s.opts.Logger.Info("the trial is over, as another configuration is in force than the one on trial: nothing goes back",
+			"trial", t.revision, "in_force", revision, "user", t.author)
 		s.trial = nil
 		s.saveOrLog()
 		s.wake()
 	}
-	if s.draft == nil || s.draft.revision == revision {
-		return current, revision
-	}
-	if len(s.opts.Tools.Diff(s.draft.want, current)) == 0 { // it is in force, by whatever way
-		s.draft = nil
-		s.saveOrLog()
-		return current, revision
-	}
-	if want, ok := s.rebase(current); ok {
-		s.draft.base, s.draft.revision, s.draft.want = current, revision, want
-		if len(s.opts.Tools.Diff(current, want)) == 0 {
-			s.draft = nil
-		}
-		s.saveOrLog()
+	if d := s.draft; d != nil && d.revision != revision && d.clash != revision {
+		s.moveOn(current, revision)
 	}
 	return current, revision
 }
 
-// Edit changes the draft by f, which must leave what the configuration it gets refers
-// to as it is. An error of f changes nothing.
+// moveOn makes what is in force the base of the draft, or marks the draft as stale.
+func (s *Store) moveOn(current lb.Config, revision string) {
+	want, ok := s.draft.want, true
+	if len(s.opts.Tools.Diff(want, current)) > 0 { // else it is in force, by whatever way
+		want, ok = s.rebase(current)
+	}
+	if !ok {
+		s.draft.clash = revision
+		return
+	}
+	moved, err := s.build(current, revision, want, notes(s.draft.changes), note{At: s.opts.Now().UTC()})
+	if err != nil {
+		s.opts.Logger.Warn("the pending changes cannot move on to what is in force now", "in_force", revision, "err", err)
+		s.draft.clash = revision
+		return
+	}
+	s.draft = moved
+	s.saveOrLog()
+}
+
+// Edit changes the draft by f, which gets a configuration of its own. An error of f is
+// returned and changes nothing; [ErrConflict] says that the draft is another than the one
+// seen. An edit that leads back to what is in force leaves nothing pending.
 func (s *Store) Edit(_ context.Context, tag, author string, f func(*lb.Config) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seen := s.state()
-	if tag != "" && tag != seen.Tag {
+	current, revision := s.refresh()
+	if tag != "" && tag != s.tag(revision) {
 		return ErrConflict
 	}
-	want := seen.Config
+	base, want, known := current, current, map[string]note{}
+	if d := s.draft; d != nil {
+		base, revision, want, known = d.base, d.revision, d.want, notes(d.changes)
+	}
+	want = clone(want)
 	if err := f(&want); err != nil {
 		return err
 	}
-	return s.replace(s.next(seen, want, author))
-}
-
-// next is the draft after an edit, nil if it leads back to what is in force.
-func (s *Store) next(seen State, want lb.Config, author string) *draft {
-	d := &draft{notes: map[string]note{}, want: want}
-	if s.draft != nil {
-		d.base, d.revision = s.draft.base, s.draft.revision
-	} else {
-		d.base, d.revision = s.opts.Current()
+	next, err := s.build(base, revision, want, known, note{author, s.opts.Now().UTC()})
+	if err != nil {
+		return err
 	}
-	known := map[string]note{}
-	for _, c := range seen.Changes {
-		known[c.Text] = note{c.Author, c.At}
-	}
-	changes := s.opts.Tools.Diff(d.base, want)
-	for _, c := range changes {
-		n, old := known[c.Text]
-		if !old {
-			n = note{author, s.opts.Now().UTC()}
-		}
-		d.notes[c.Text] = n
-	}
-	if len(changes) == 0 {
-		return nil
-	}
-	return d
+	return s.replace(next)
 }
 
 // replace keeps another draft, or none.
@@ -172,39 +136,43 @@ func (s *Store) replace(d *draft) error {
 	return nil
 }
 
-// Discard drops what is pending.
+// Discard drops what is pending: [ErrConflict], or [ErrEmpty] if nothing is.
 func (s *Store) Discard(tag, author string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seen := s.state()
+	_, revision := s.refresh()
 	switch {
-	case tag != "" && tag != seen.Tag:
+	case tag != "" && tag != s.tag(revision):
 		return ErrConflict
 	case s.draft == nil:
 		return ErrEmpty
 	}
-	s.opts.Logger.Info("pending changes discarded", "user", author, "changes", len(seen.Changes))
+	s.opts.Logger.Info("pending changes discarded", "user", author, "changes", len(s.draft.changes))
 	return s.replace(nil)
 }
 
-// Apply puts the draft in force: for good, or for within unless somebody keeps it. A
-// draft with mistakes is a [*MistakesError].
+// Apply puts the draft in force: for good if within is 0, or for that time unless
+// somebody keeps it. It is refused by [ErrConflict] if the draft is another than the one
+// seen, [ErrEmpty], [ErrTrial], [ErrStale] and, if it has mistakes, a [*MistakesError].
 func (s *Store) Apply(ctx context.Context, tag, author string, within time.Duration) error {
+	if within < 0 {
+		return fmt.Errorf("a trial of %v is over before it begins: give a time above 0, or 0 to apply for good", within)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seen := s.state()
+	current, revision := s.refresh()
 	switch {
-	case tag != "" && tag != seen.Tag:
+	case tag != "" && tag != s.tag(revision):
 		return ErrConflict
 	case s.draft == nil:
 		return ErrEmpty
 	case s.trial != nil:
 		return ErrTrial
-	case seen.Stale:
-		current, _ := s.opts.Current()
-		return staleText(s.opts.Tools.Diff(s.draft.base, current))
-	case len(seen.Mistakes) > 0:
-		return &MistakesError{seen.Mistakes}
+	case s.draft.revision != revision:
+		return &staleError{s.draft.changes, s.opts.Tools.Diff(s.draft.base, current)}
+	}
+	if wrong := s.mistakesOf(s.draft); len(wrong) > 0 {
+		return &MistakesError{wrong}
 	}
 	return s.apply(ctx, author, within)
 }
@@ -215,17 +183,19 @@ func (s *Store) apply(ctx context.Context, author string, within time.Duration) 
 	pending := s.draft
 	if within > 0 {
 		s.trial = &trial{
-			former: pending.base, revision: s.opts.Tools.Revision(pending.want),
-			until: s.opts.Now().Add(within).UTC(), author: author,
+			former: pending.base, text: pending.baseText, revision: s.opts.Tools.Revision(pending.want),
+			until: s.opts.Now().Add(within).UTC(), within: within, author: author,
 		}
 		if err := s.save(); err != nil {
 			s.trial = nil
 			return err
 		}
 	}
-	if err := s.opts.Apply(ctx, pending.want); err != nil {
-		s.trial = nil
-		s.saveOrLog()
+	if err := s.force(ctx, pending); err != nil {
+		if s.trial != nil {
+			s.trial = nil
+			s.saveOrLog()
+		}
 		return err
 	}
 	s.draft = nil
@@ -233,4 +203,12 @@ func (s *Store) apply(ctx context.Context, author string, within time.Duration) 
 	s.saveOrLog() // it is in force: what cannot be kept now is found out by its revision
 	s.wake()
 	return nil
+}
+
+// force puts a draft in force, unless that would undo what came into force just now.
+func (s *Store) force(ctx context.Context, pending *draft) error {
+	if _, revision := s.opts.Current(); revision != pending.revision {
+		return ErrConflict
+	}
+	return s.opts.Apply(ctx, pending.want)
 }

@@ -3,12 +3,35 @@ package draft
 import (
 	"context"
 	"time"
+
+	"github.com/vosbed/vosbed/appliance/lb"
 )
+
+// trial is what is in force until a time, and what comes back then.
+type trial struct {
+	former   lb.Config
+	text     []byte // of it, as it is kept
+	revision string // of what is in force
+	until    time.Time
+	within   time.Duration // how long it was to be, 0 = not known
+	author   string
+}
+
+// resume lets a trial that was kept go on. Its end is a time of the wall clock; from now
+// on it is measured. A clock that was set back, as one without a battery at start, does
+// not make it longer than it was to be.
+func (t *trial) resume(now time.Time) {
+	left := t.until.Sub(now)
+	if t.within > 0 {
+		left = min(left, t.within)
+	}
+	t.until = now.Add(left).UTC()
+}
 
 // retry is the pause after a configuration could not be put back.
 const retry = 5 * time.Second
 
-// Keep ends a trial: what is in force stays.
+// Keep ends a trial: what is in force stays. [ErrNoTrial] if there is none.
 func (s *Store) Keep(author string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -27,7 +50,8 @@ func (s *Store) Keep(author string) error {
 	return nil
 }
 
-// Undo ends a trial: what was in force before comes back now.
+// Undo ends a trial: what was in force before comes back now. [ErrNoTrial] if there is
+// none; after another error the trial goes on.
 func (s *Store) Undo(ctx context.Context, author string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,7 +90,7 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
-// never is longer than any trial.
+// never is how long to wait for nothing.
 const never = 24 * time.Hour
 
 // due is the time until the trial ends.
