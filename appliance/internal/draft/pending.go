@@ -19,7 +19,8 @@ type draft struct {
 
 	baseText, wantText []byte // as they are kept
 
-	judged   bool // mistakes are known
+	sum      []byte // of all this, see content
+	judged   bool   // mistakes are known
 	mistakes []Mistake
 	clash    string // revision in force that this cannot move on to
 }
@@ -44,8 +45,11 @@ func (d *draft) content() []byte {
 	if d == nil {
 		return nil
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %s%s", d.revision, len(d.baseText), d.baseText, d.wantText))
-	return sum[:]
+	if d.sum == nil {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %s%s", d.revision, len(d.baseText), d.baseText, d.wantText))
+		d.sum = sum[:]
+	}
+	return d.sum
 }
 
 // mistakesOf judges a draft once.

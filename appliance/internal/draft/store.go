@@ -198,6 +198,7 @@ func (s *Store) apply(ctx context.Context, author string, within time.Duration) 
 		}
 		return err
 	}
+	s.opts.Logger.InfoContext(ctx, "pending changes are in force", "user", author, "changes", len(pending.changes), "trial", within)
 	s.draft = nil
 	s.count++
 	s.saveOrLog() // it is in force: what cannot be kept now is found out by its revision
