@@ -61,11 +61,22 @@ func (v *visit) frame(screen, title string) frame {
 	if st, err := v.status(); err == nil {
 		f.Status = &st
 	}
+	v.pending(&f)
+	return f
+}
+
+// pending adds the pending changes, if there are any.
+func (v *visit) pending(f *frame) {
 	if d, err := v.api.Draft(v.ctx()); err == nil && (len(d.Changes) > 0 || d.Trial != nil) {
 		f.Draft = &d
 		f.Proxied = v.proxiedServices(f.Status)
 	}
-	return f
+}
+
+// Drawn reports whether the page has graphs.
+func (f frame) Drawn() bool {
+	d, ok := f.Data.(interface{ drawn() bool })
+	return ok && d.drawn()
 }
 
 // cookieName: the prefix makes browsers insist on https, this host and the whole path

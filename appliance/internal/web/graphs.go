@@ -1,8 +1,12 @@
 package web
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
+	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,11 +23,12 @@ const (
 
 // graph is one drawing of the System Overview (guide 9.3), with its figures in words.
 type graph struct {
-	ID, Title, Unit string
-	Lines           []graphLine
-	Ticks           []graphTick // of the values
-	Times           []graphTick
-	Rows            []graphRow // the same as a table
+	ID, Title string
+	Source    string // where the samples are, as JSON
+	Lines     []graphLine
+	Ticks     []graphTick // of the values
+	Times     []graphTick
+	Rows      []graphRow // the same as a table
 }
 
 type graphLine struct{ Class, Key, Path, Legend string }
@@ -54,29 +59,103 @@ func (graph) Baseline() int { return graphHeight - 6 }
 // graphs draws the samples of the range that the query names. Without samples there are
 // no graphs, and the rest of the page is there all the same.
 func (v *visit) graphs() ([]graph, []rangeLink) {
-	span := 24 * time.Hour
+	chosen := spanOf(v.r.URL.Query())
 	var ranges []rangeLink
-	for _, r := range []struct {
-		name, text string
-		span       time.Duration
-	}{{"hour", "1 hour", time.Hour}, {"day", "1 day", 24 * time.Hour}, {"week", "1 week", 7 * 24 * time.Hour}} {
-		current := v.r.URL.Query().Get("range") == r.name || (r.name == "day" && v.r.URL.Query().Get("range") == "")
-		if current {
-			span = r.span
-		}
+	for _, r := range spans() {
 		link := overviewQuery(v.r.URL.Query())
 		link.Set("range", r.name)
-		ranges = append(ranges, rangeLink{r.text, Root + "?" + link.Encode() + "#graphs", current})
+		ranges = append(ranges, rangeLink{r.text, Root + "?" + link.Encode() + "#graphs", r == chosen})
 	}
-	st, err := v.api.Stats(v.ctx(), span)
+	st, err := v.api.Stats(v.ctx(), chosen.length)
 	if err != nil {
 		return nil, ranges
 	}
-	return []graph{
-		draw(st, "bandwidth", "Network Bandwidth", bytesPerSecond, api.SeriesRX, api.SeriesTX),
-		draw(st, "load", "System Load Average", plainNumber, api.SeriesLoad1, api.SeriesLoad5, api.SeriesLoad15),
-		draw(st, "memory", "Memory Usage", bytesText, api.SeriesMemory),
-	}, ranges
+	var out []graph
+	for _, k := range kinds() {
+		g := draw(st, k.id, k.title, k.show, k.series...)
+		g.Source = Root + "graphs.json?" + url.Values{"range": {chosen.name}}.Encode()
+		out = append(out, g)
+	}
+	return out, ranges
+}
+
+// kind is one of the graphs of guide 9.3.
+type kind struct {
+	id, title, unit string // unit of the samples, "" = none
+	show            func(float64) string
+	series          []string
+}
+
+func kinds() []kind {
+	return []kind{
+		{"bandwidth", "Network Bandwidth", "B/s", bytesPerSecond, []string{api.SeriesRX, api.SeriesTX}},
+		{"load", "System Load Average", "", plainNumber, []string{api.SeriesLoad1, api.SeriesLoad5, api.SeriesLoad15}},
+		{"memory", "Memory Usage", "B", bytesText, []string{api.SeriesMemory}},
+	}
+}
+
+// span is one choice of the time that the graphs show.
+type span struct {
+	name, text string
+	length     time.Duration
+}
+
+func spans() []span {
+	return []span{{"hour", "1 hour", time.Hour}, {"day", "1 day", 24 * time.Hour}, {"week", "1 week", 7 * 24 * time.Hour}}
+}
+
+// spanOf is the choice that a query names, a day if it names none.
+func spanOf(q url.Values) span {
+	all := spans()
+	if i := slices.IndexFunc(all, func(s span) bool { return s.name == q.Get("range") }); i >= 0 {
+		return all[i]
+	}
+	return all[1]
+}
+
+// graphData is a graph's samples for the script that draws them.
+type graphData struct {
+	Unit   string        `json:"unit"`
+	At     []int64       `json:"at"` // Unix seconds
+	Series []graphSeries `json:"series"`
+}
+
+type graphSeries struct {
+	Label  string     `json:"label"`
+	Values []*float64 `json:"values"` // null = not measured
+}
+
+// graphsData sends the samples of the graphs by their names.
+func (v *visit) graphsData() error {
+	st, err := v.api.Stats(v.ctx(), spanOf(v.r.URL.Query()).length)
+	if err != nil {
+		return err
+	}
+	out := map[string]graphData{}
+	for _, k := range kinds() {
+		out[k.id] = dataOf(st, k)
+	}
+	data, err := json.Marshal(out)
+	if err != nil {
+		return fmt.Errorf("encode the samples: %w", err)
+	}
+	v.w.Header().Set("Content-Type", "application/json")
+	return ignoreGone(send(v.w, v.r, http.StatusOK, data))
+}
+
+func dataOf(st api.Stats, k kind) graphData {
+	g := graphData{Unit: k.unit, At: []int64{}, Series: []graphSeries{}}
+	for _, s := range st.Serie {
+		if slices.Contains(k.series, s.Name) {
+			g.Series = append(g.Series, graphSeries{seriesName(s.Name), s.Values})
+		}
+	}
+	if len(g.Series) > 0 {
+		for i := range g.Series[0].Values {
+			g.At = append(g.At, st.From.Add(st.Step*time.Duration(i)).Unix())
+		}
+	}
+	return g
 }
 
 func bytesPerSecond(v float64) string { return bytesText(v) + "/s" }

@@ -3,11 +3,11 @@ package web
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -106,9 +106,10 @@ func (r *rendering) shared(ctx context.Context, now time.Time, render func() ([]
 	return data, nil
 }
 
-// events streams the regions of the page, until the person leaves or the session ends.
+// events streams the regions of a page, until the person leaves or the session ends.
 func (v *visit) events() error {
-	if v.r.URL.Query().Get("view") != "overview" {
+	q := v.r.URL.Query()
+	if name := q.Get("view"); name != overviewView && name != frameView {
 		v.fail(http.StatusNotFound, "There is no such live view.")
 		return nil
 	}
@@ -124,7 +125,7 @@ func (v *visit) events() error {
 	for {
 		event, last := v.nextEvent()
 		_ = conn.SetWriteDeadline(time.Now().Add(2 * refreshEvery)) // not every connection has one
-		if _, err := v.w.Write([]byte(event)); err != nil || conn.Flush() != nil || last {
+		if _, err := v.w.Write(event); err != nil || conn.Flush() != nil || last {
 			return nil
 		}
 		select {
@@ -137,47 +138,92 @@ func (v *visit) events() error {
 
 // nextEvent is what the tab is told now. After the last one it asks no more: its session
 // has ended. What else fails may work the next time.
-func (v *visit) nextEvent() (event string, last bool) {
+func (v *visit) nextEvent() (events []byte, last bool) {
 	data, err := v.regions()
 	if p, ok := asProblem(err); ok && p.Status == http.StatusUnauthorized {
-		return "event: bye\ndata: {}\n\n", true
+		return []byte("event: bye\ndata: .\n\n"), true
 	}
 	if err != nil {
-		return "event: wait\ndata: {}\n\n", false
+		return []byte("event: wait\ndata: .\n\n"), false
 	}
-	return fmt.Sprintf("event: regions\ndata: %s\n\n", data), false
+	return data, false
 }
 
-// regions renders what is live of the overview for this person, as JSON of HTML by name.
+// regions renders what is live of the page for this person: one event a region.
 func (v *visit) regions() ([]byte, error) {
 	session, err := v.api.Session(v.ctx())
 	if err != nil { // it may have ended meanwhile
 		return nil, err
 	}
-	q := overviewQuery(v.r.URL.Query())
-	name := session.Role + "?" + q.Encode()
-	return v.live.view(name).shared(v.ctx(), v.opts.Now(), func() ([]byte, error) {
-		st, err := v.api.Brief(v.ctx())
-		if err != nil {
-			return nil, err
-		}
-		return v.renderRegions(st, session, q)
+	f := frame{Session: session, Files: v.files, Now: v.opts.Now().UTC()}
+	names := []string{"roles", "commit"}
+	q := v.r.URL.Query()
+	if q.Get("view") == overviewView {
+		f.Screen = "overview"
+		f.Path = (&url.URL{Path: Root, RawQuery: overviewQuery(q).Encode()}).String()
+		f.Back = f.Path
+		names = append(names, "services", "trouble", "facts", "at")
+	} else {
+		f.Screen = "text" // any screen: the regions are of the frame
+		f.Back = v.backTo(local(q.Get("at")))
+	}
+	return v.live.view(session.Role+" "+f.Screen+" "+f.Back).shared(v.ctx(), v.opts.Now(), func() ([]byte, error) {
+		return v.renderRegions(f, names, overviewQuery(q))
 	})
 }
 
-func (v *visit) renderRegions(st api.Status, session api.Session, q url.Values) ([]byte, error) {
-	back := (&url.URL{Path: Root, RawQuery: q.Encode()}).String()
-	f := frame{Screen: "overview", Status: &st, Session: session, Files: v.files, Path: back, Back: back, Now: v.opts.Now().UTC()}
-	f.Data = overviewOf(st, q, rank(session.Role) >= rank(api.RoleOperator))
-	out := map[string]string{}
-	for _, name := range []string{"roles", "services", "trouble", "facts", "at"} {
+func (v *visit) renderRegions(f frame, names []string, q url.Values) ([]byte, error) {
+	st, err := v.api.Brief(v.ctx())
+	if err != nil {
+		return nil, err
+	}
+	f.Status = &st
+	v.pending(&f)
+	if f.Screen == "overview" {
+		f.Data = overviewOf(st, q, rank(f.Session.Role) >= rank(api.RoleOperator))
+	}
+	var out bytes.Buffer
+	for _, name := range names {
 		var b bytes.Buffer
-		if err := v.views.fragment(&b, "overview", name+"-inner", f); err != nil {
+		if err := v.views.fragment(&b, f.Screen, name+"-inner", f); err != nil {
 			return nil, err
 		}
-		out[name] = b.String()
+		writeEvent(&out, name, b.String())
 	}
-	return json.Marshal(out)
+	return out.Bytes(), nil
+}
+
+// writeEvent writes HTML as one server-sent event; one without any text would be none.
+func writeEvent(w *bytes.Buffer, name, html string) {
+	if strings.TrimSpace(html) == "" {
+		html = "<!-- -->"
+	}
+	fmt.Fprintf(w, "event: %s\n", name)
+	for line := range strings.SplitSeq(strings.ReplaceAll(html, "\r", ""), "\n") {
+		if strings.TrimSpace(line) != "" {
+			fmt.Fprintf(w, "data: %s\n", line)
+		}
+	}
+	w.WriteByte('\n')
+}
+
+// Names of the live views: of the overview, and of what every page has around its screen.
+const overviewView, frameView = "overview", "frame"
+
+// Live is where the page's live regions come from, "" = nobody is logged in.
+func (f frame) Live() string {
+	if f.Session.User == "" || f.Status == nil {
+		return ""
+	}
+	q := url.Values{"view": {frameView}, "at": {f.Back}}
+	if f.Screen == "overview" {
+		q = url.Values{}
+		if u, err := url.Parse(f.Path); err == nil {
+			q = overviewQuery(u.Query())
+		}
+		q.Set("view", overviewView)
+	}
+	return Root + "events?" + q.Encode()
 }
 
 // overviewQuery is what of a query changes the overview: links on it keep the rest.

@@ -2,7 +2,10 @@ package web
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -24,6 +27,7 @@ type night struct {
 	session, status atomic.Int32 // status codes of the answers, 0 = 200
 	rendered        atomic.Int32
 	background      atomic.Bool
+	draft           *api.Draft // nil = none
 }
 
 func (n *night) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -38,6 +42,10 @@ func (n *night) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	n.background.Store(r.Header.Get(api.HeaderBackground) != "")
 	switch r.URL.Path {
+	case api.PathDraft:
+		if n.draft != nil {
+			say(0, n.draft)
+		}
 	case api.PathSession:
 		say(n.session.Load(), api.Session{ID: "s1", User: "anna", Role: api.RoleOperator})
 	case api.PathStatus:
@@ -78,7 +86,7 @@ func TestTabsShareARendering(t *testing.T) {
 	var tabs sync.WaitGroup
 	for range 10 {
 		tabs.Go(func() {
-			if event, last := s.tab(t, "&x=y").nextEvent(); last || !strings.Contains(event, `"services"`) {
+			if event, last := s.tab(t, "&x=y").nextEvent(); last || !strings.Contains(string(event), "event: services\ndata: ") {
 				t.Errorf("a tab is told %q", event)
 			}
 		})
@@ -100,15 +108,15 @@ func TestLiveEndsWithTheSessionOnly(t *testing.T) {
 	n, s := watch(t)
 	tab := s.tab(t, "")
 	n.status.Store(http.StatusServiceUnavailable)
-	if event, last := tab.nextEvent(); last || !strings.HasPrefix(event, "event: wait\n") {
+	if event, last := tab.nextEvent(); last || !strings.HasPrefix(string(event), "event: wait\n") {
 		t.Errorf("while the daemon is busy: %q, %v", event, last)
 	}
 	n.status.Store(0)
-	if event, last := tab.nextEvent(); last || !strings.HasPrefix(event, "event: regions\n") {
+	if event, last := tab.nextEvent(); last || !strings.HasPrefix(string(event), "event: roles\n") {
 		t.Errorf("after that: %q, %v", event, last)
 	}
 	n.session.Store(http.StatusUnauthorized)
-	if event, last := tab.nextEvent(); !last || !strings.HasPrefix(event, "event: bye\n") {
+	if event, last := tab.nextEvent(); !last || !strings.HasPrefix(string(event), "event: bye\n") {
 		t.Errorf("after the session: %q, %v", event, last)
 	}
 }
@@ -175,16 +183,63 @@ func TestStream(t *testing.T) {
 	}
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(nil, 1<<20)
-	var regions map[string]string
-	for lines.Scan() {
-		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
-			if err := json.Unmarshal([]byte(data), &regions); err != nil {
-				t.Fatal(err)
-			}
-			break
+	regions, name := map[string]string{}, ""
+	for regions["at"] == "" && lines.Scan() {
+		if event, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+			name = event
+		} else if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+			regions[name] += data
 		}
 	}
-	if !strings.Contains(regions["services"], "VIP") || regions["roles"] == "" {
+	if !strings.Contains(regions["services"], "VIP") || !strings.Contains(regions["roles"], "Active") || regions["commit"] != "<!-- -->" {
 		t.Errorf("the regions are %v", regions)
+	}
+}
+
+func TestEveryPageIsLive(t *testing.T) {
+	n, s := watch(t)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://lb1:9443/lbadmin/events?view=frame&at=%2Flbadmin%2Flogs%3Flevel%3Dwarn", http.NoBody)
+	tab := &visit{Server: s, r: r, api: s.opts.API.As("token", caller(r, true)), session: api.Session{ID: "s1"}}
+	n.draft = &api.Draft{Tag: "t1", Trial: &api.Trial{Author: "anna", Until: s.opts.Now().Add(42 * time.Second)}}
+	event, last := tab.nextEvent()
+	if got := string(event); last || strings.Contains(got, "event: services") ||
+		!strings.Contains(got, "event: commit\ndata: ") || !strings.Contains(got, "42 seconds") {
+		t.Errorf("the tab is told %q", got)
+	}
+}
+
+func TestEventsAreWellFormed(t *testing.T) {
+	var b bytes.Buffer
+	writeEvent(&b, "roles", "\n<p>one</p>\r\n\n  <p>two</p>\n")
+	writeEvent(&b, "commit", " \n ")
+	const want = "event: roles\ndata: <p>one</p>\ndata:   <p>two</p>\n\nevent: commit\ndata: <!-- -->\n\n"
+	if b.String() != want {
+		t.Errorf("got  %q\nwant %q", b.String(), want)
+	}
+}
+
+// TestVendoredFiles holds the front-end libraries to what was published.
+func TestVendoredFiles(t *testing.T) {
+	sums, err := embedded.ReadFile("static/vendor/SHA256SUMS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned := map[string]bool{"SHA256SUMS": true, "README.txt": true}
+	for line := range strings.Lines(string(sums)) {
+		want, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		data, missing := embedded.ReadFile("static/vendor/" + name)
+		if got := sha256.Sum256(data); missing != nil || hex.EncodeToString(got[:]) != want {
+			t.Errorf("%s is not what was published: %v", name, missing)
+		}
+		pinned[name] = true
+	}
+	all, err := embedded.ReadDir("static/vendor")
+	if err != nil || len(all) != len(pinned) {
+		t.Fatalf("%d files for %d sums: %v", len(all), len(pinned), err)
+	}
+	for _, f := range all {
+		if !pinned[f.Name()] {
+			t.Errorf("%s has no sum", f.Name())
+		}
 	}
 }

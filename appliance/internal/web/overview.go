@@ -28,6 +28,7 @@ func overviewRoutes() []route {
 		{method: http.MethodPost, path: Root + "server", serve: (*visit).setServer},
 		{method: http.MethodGet, path: checkPath, serve: (*visit).checkPage},
 		{method: http.MethodGet, path: Root + "events", serve: (*visit).events, background: true},
+		{method: http.MethodGet, path: Root + "graphs.json", serve: (*visit).graphsData, background: true},
 	}
 }
 
@@ -43,8 +44,9 @@ type overviewData struct {
 	Session   api.Session
 	Ranges    []rangeLink
 	Graphs    []graph
-	View      string // of the live updates
 }
+
+func (d overviewData) drawn() bool { return len(d.Graphs) > 0 }
 
 // column is one heading that sorts.
 type column struct {
@@ -90,7 +92,7 @@ func (v *visit) overview() error {
 func overviewOf(st api.Status, q url.Values, operator bool) overviewData {
 	d := overviewData{
 		At: st.At, Conflicts: st.Conflicts, Problems: st.Problems, Operator: operator,
-		Facts: facts(st), View: "view=overview&" + overviewQuery(q).Encode(),
+		Facts: facts(st),
 	}
 	for _, svc := range st.Services {
 		row := serviceRowOf(svc, st.At, operator)

@@ -265,6 +265,27 @@ func TestMistakesAreSentences(t *testing.T) {
 	}
 }
 
+func TestAPageThatComplainsFails(t *testing.T) {
+	d := start(t)
+	if a := d.do(browser.Action{Open: "/broken"}); a.Err != "" {
+		t.Fatal(a.Err)
+	}
+	press := d.do(browser.Action{Click: "Press"}, browser.Action{See: "Broken"}) // what is thrown is told a moment later
+	if press.Err == "" {
+		press = d.do(browser.Action{See: "Broken"})
+	}
+	if !strings.Contains(press.Err, "nowhere is not defined") {
+		t.Errorf("a script failed: %q", press.Err)
+	}
+	policy := d.do(browser.Action{Open: "/forbidden"}, browser.Action{See: "styled"})
+	if policy.Err == "" {
+		policy = d.do(browser.Action{See: "styled"})
+	}
+	if !strings.Contains(policy.Err, "Content Security Policy") {
+		t.Errorf("what the policy forbids was there: %q", policy.Err)
+	}
+}
+
 func TestAxeFindsWhatIsWrongAndAPictureShowsIt(t *testing.T) {
 	d := start(t)
 	shot := filepath.Join(t.TempDir(), "bad.png")

@@ -35,6 +35,8 @@ type tab struct {
 	busy  *traffic
 	notes *notes
 	end   func()
+	// complaints are what goes wrong in the page unseen.
+	complaints *notes
 }
 
 // launch starts the browser in a fresh directory and opens a blank page. It speaks
@@ -55,7 +57,7 @@ func launch(ctx context.Context, h browser.Hello, stderr io.Writer) (*tab, error
 	ctx, stop := chromedp.NewExecAllocator(ctx, append(options(h, trusted), chromedp.CombinedOutput(stderr), chromedp.Env("TMPDIR="+temp))...)
 	complain := func(format string, args ...any) { fmt.Fprintf(stderr, format+"\n", args...) }
 	ctx, closeTab := chromedp.NewContext(ctx, chromedp.WithListener(busy.note), chromedp.WithErrorf(complain), chromedp.WithLogf(complain))
-	t := &tab{ctx: ctx, busy: busy, notes: said, end: func() {
+	t := &tab{ctx: ctx, busy: busy, notes: said, complaints: &notes{}, end: func() {
 		closeTab()
 		stop()
 		_ = errors.Join(os.RemoveAll(temp), os.RemoveAll(h.Dir)) // what is left lies in the run directory

@@ -83,7 +83,7 @@ func (t *tab) obey(o browser.Order) (browser.Answer, error) {
 	var answer browser.Answer
 	begin := time.Now()
 	err := chromedp.Do(t.ctx, chromedp.Func(func(ctx context.Context, page *chromedp.Target) error {
-		s := &session{t: page, base: o.Base, busy: t.busy, notes: t.notes}
+		s := &session{t: page, base: o.Base, busy: t.busy, notes: t.notes, complaints: t.complaints}
 		err := s.all(ctx, o, &answer)
 		answer.Took = time.Since(begin)
 		if o.Shot == "" || err == nil && !o.Always || ctx.Err() != nil {
@@ -113,7 +113,7 @@ func (s *session) all(ctx context.Context, o browser.Order, answer *browser.Answ
 			return fmt.Errorf("%s: %w", a.Words(), err)
 		}
 	}
-	return nil
+	return s.complained()
 }
 
 func (s *session) do(ctx context.Context, a browser.Action, answer *browser.Answer) error {

@@ -24,6 +24,8 @@ type session struct {
 	base  string
 	busy  *traffic
 	notes *notes
+	// complaints are what goes wrong in the page unseen.
+	complaints *notes
 }
 
 // notes are remarks for the answer.
@@ -35,8 +37,14 @@ type notes struct {
 func (n *notes) add(text string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if text == "" || len(n.text) >= maxNotes {
+		return
+	}
 	n.text = append(n.text, text)
 }
+
+// maxNotes bounds what is kept between two calls of take.
+const maxNotes = 100
 
 // take returns the remarks since the last call.
 func (n *notes) take() []string {
@@ -71,6 +79,7 @@ func (t *tab) prepare() error {
 		return errors.Join(
 			page.Call(ctx, "Emulation.setDeviceMetricsOverride", size, nil),
 			page.Call(ctx, "Accessibility.enable", nil, nil),
+			t.listen(ctx, page),
 		)
 	}))
 }

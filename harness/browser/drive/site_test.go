@@ -72,6 +72,12 @@ document.getElementById("ask").onclick = () => { if (confirm("Halt HM1?")) fetch
 		_, _ = fmt.Fprint(w, "halted")
 	})
 	mux.HandleFunc("GET /events", events)
+	mux.HandleFunc("GET /broken", page("Broken", `<h1>Broken</h1><button>Press</button><script src="/broken.js"></script>`))
+	mux.HandleFunc("GET /forbidden", page("Forbidden", `<h1>Forbidden</h1><p onclick="alert(1)" style="color:red">styled</p>`))
+	mux.HandleFunc("GET /broken.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript")
+		_, _ = fmt.Fprint(w, `document.querySelector("button").onclick = () => nowhere.defined()`)
+	})
 	mux.HandleFunc("GET /bad", page("Bad", `<h1>Bad</h1><img src="/x.png"><input name="nolabel">`))
 	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/css")

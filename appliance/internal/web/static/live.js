@@ -1,71 +1,89 @@
-// Live regions: the server sends the inner HTML of each by name. Without this script the
-// page shows the same once.
+// What is live: htmx and its SSE extension put the regions that the server sends in their
+// places. This script adds what they lack: a pause, rest while nobody looks, and words for
+// those who hear the page instead of seeing it. Without scripts the page shows the same once.
 "use strict";
 (() => {
-  const main = document.querySelector("[data-live-view]");
-  if (!main || !window.EventSource) return;
   const state = document.querySelector("[data-live-state]");
   const pause = document.querySelector("[data-live-pause]");
   const news = document.querySelector("[data-live-news]");
-  let source = null;
+  const streams = new Set();
   let paused = false;
-  let ended = false;
-
-  // morph changes what differs and leaves the rest: the focus, what was opened, chosen or
-  // marked. A row that is another one's now is replaced: a button under the focus never
-  // begins to mean another server.
-  const key = (n) => n.nodeName + " " + (n.dataset?.key ?? n.id ?? "");
-  const morph = (old, now) => {
-    if (key(old) !== key(now)) return old.replaceWith(now);
-    if (old.nodeType !== Node.ELEMENT_NODE) {
-      if (old.data !== now.data) old.data = now.data;
-      return;
-    }
-    for (const { name, value } of now.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-    for (const { name } of [...old.attributes]) {
-      if (!now.hasAttribute(name) && !(name === "open" && old.id)) old.removeAttribute(name);
-    }
-    morphInside(old, now);
-  };
-  const morphInside = (old, now) => {
-    const have = [...old.childNodes], want = [...now.childNodes];
-    want.forEach((n, i) => (i < have.length ? morph(have[i], n) : old.append(n)));
-    have.slice(want.length).forEach((n) => n.remove());
-  };
-
-  // states are the words of the rows, for those who hear the page instead of seeing it.
-  const states = () => new Map([...document.querySelectorAll("[data-state]")].map((r) => [r.dataset.key, r.dataset.state]));
-  const apply = (regions) => {
-    const before = states();
-    for (const [name, html] of Object.entries(regions)) {
-      const template = document.createElement("template");
-      template.innerHTML = html;
-      for (const region of document.querySelectorAll("[data-live]")) {
-        if (region.dataset.live === name) morphInside(region, template.content.cloneNode(true));
-      }
-    }
-    const changed = [...states()].filter(([k, s]) => before.has(k) && before.get(k) !== s).map(([k, s]) => `${k}: ${s}`);
-    if (news && changed.length) news.textContent = changed.join("; ");
-  };
 
   const say = (text) => { if (state) state.textContent = text; };
-  const stop = () => { source?.close(); source = null; };
-  const start = () => {
-    if (source || paused || ended || document.hidden) return;
-    source = new EventSource("/lbadmin/events?" + main.dataset.liveView);
-    source.addEventListener("regions", (e) => { say("3 Seconds"); apply(JSON.parse(e.data)); });
-    source.addEventListener("wait", () => say("The daemon does not answer, trying again"));
-    source.addEventListener("bye", () => { ended = true; stop(); say("Session ended: log in again"); });
-    source.addEventListener("error", () => say("Not live, trying again"));
-  };
-  if (pause) {
+
+  // Stream is what the extension takes for an EventSource. It can rest: the connection is
+  // given up then, and made anew with the same listeners.
+  class Stream {
+    constructor(url) {
+      this.url = url;
+      this.heard = [];
+      this.ended = false;
+      this.refusals = 0;
+      streams.add(this);
+      this.wake();
+    }
+    get readyState() { return this.source ? this.source.readyState : EventSource.CONNECTING; }
+    addEventListener(name, listener) {
+      this.heard.push([name, listener]);
+      this.source?.addEventListener(name, listener);
+    }
+    removeEventListener(name, listener) {
+      this.heard = this.heard.filter(([n, l]) => n !== name || l !== listener);
+      this.source?.removeEventListener(name, listener);
+    }
+    wake() {
+      if (this.source || this.ended || paused || document.hidden) return;
+      this.source = new EventSource(this.url);
+      this.source.onopen = () => { this.refusals = 0; say("3 Seconds"); };
+      this.source.onerror = () => this.failed();
+      this.source.addEventListener("wait", () => say("The daemon does not answer, trying again"));
+      this.source.addEventListener("at", () => say("3 Seconds"));
+      for (const [name, listener] of this.heard) this.source.addEventListener(name, listener);
+    }
+    // failed: a browser tries again by itself where the network failed; where it was refused
+    // (the daemon is away, too many pages are live, the session has ended) we do, ever slower.
+    failed() {
+      say("Not live, trying again");
+      if (this.source?.readyState !== EventSource.CLOSED) return;
+      this.rest();
+      if (++this.refusals > 8) return say("Not live: load the page again");
+      setTimeout(() => this.wake(), 1000 * 2 ** this.refusals);
+    }
+    rest() {
+      this.source?.close();
+      this.source = null;
+    }
+    close() {
+      this.ended = true;
+      this.rest();
+      streams.delete(this);
+    }
+  }
+  htmx.createEventSource = (url) => new Stream(url);
+
+  const all = () => { for (const s of streams) if (paused || document.hidden) s.rest(); else s.wake(); };
+  document.addEventListener("visibilitychange", all);
+  if (pause && document.body.hasAttribute("sse-connect")) {
     pause.hidden = false;
     pause.addEventListener("click", () => {
       paused = !paused;
-      if (paused) { stop(); say("Paused"); } else { say("3 Seconds"); start(); }
+      say(paused ? "Paused" : "3 Seconds");
       pause.textContent = paused ? "Resume" : "Pause";
+      all();
     });
   }
-  document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
-  start();
+  document.body.addEventListener("htmx:sseClose", (e) => { if (e.detail.type === "message") say("Session ended: log in again"); });
+
+  // What a person opened or chose stays as it is.
+  Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.id);
+  Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) => old.nodeName !== "SELECT";
+
+  // The words of the rows that changed are told.
+  let before = new Map();
+  const states = () => new Map([...document.querySelectorAll("[data-state]")].map((r) => [r.id.split("/").slice(1).join(" "), r.dataset.state]));
+  document.body.addEventListener("htmx:sseBeforeMessage", () => { before = states(); });
+  document.body.addEventListener("htmx:sseMessage", () => {
+    const changed = [...states()].filter(([k, s]) => before.has(k) && before.get(k) !== s).map(([k, s]) => `${k}: ${s}`);
+    if (news && changed.length) news.textContent = changed.join("; ");
+  });
 })();
