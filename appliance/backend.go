@@ -112,15 +112,15 @@ func (b backend) masked(service string, client netip.Addr) netip.Addr {
 func (b backend) Clear(ctx context.Context, f mgmt.Filter) (int, error) {
 	total := 0
 	var errs []error
-	for _, sel := range b.selectors(f) {
+	sels := b.selectors(f)
+	for _, sel := range sels {
 		for _, t := range b.tables() {
 			n, err := t.Clear(ctx, sel)
 			total += n
 			errs = append(errs, err)
 		}
-		errs = append(errs, b.pair.repl.clear(ctx, sel))
 	}
-	return total, errors.Join(errs...)
+	return total, errors.Join(append(errs, b.pair.repl.clear(ctx, sels))...)
 }
 
 func (b backend) selectors(f mgmt.Filter) []dataplane.Selector {

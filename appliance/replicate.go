@@ -202,9 +202,9 @@ func (r *replication) flush(ctx context.Context) error {
 	return rep.Flush(ctx)
 }
 
-// clear carries an operator's clearing to the peer, where it has one. Clear here
-// first: what is still here may be sent again.
-func (r *replication) clear(ctx context.Context, sel dataplane.Selector) error {
+// clear carries an operator's clearings to the peer, where there is one, and clears here
+// once more what came meanwhile.
+func (r *replication) clear(ctx context.Context, sels []dataplane.Selector) error {
 	r.mu.Lock()
 	rep, gated := r.current, gated(r.config)
 	r.mu.Unlock()
@@ -212,7 +212,7 @@ func (r *replication) clear(ctx context.Context, sel dataplane.Selector) error {
 		return nil
 	}
 	for _, table := range []string{tableL4, tableL7} {
-		if rep == nil || !rep.Clear(ctx, table, sel) {
+		if rep == nil || !rep.Clear(ctx, table, sels...) {
 			return errPeerNotReached
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vosbed/vosbed/appliance/internal/dataplane"
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
@@ -178,13 +177,10 @@ func (o *outbox) learn(table string, entries []lb.PersistenceEntry, now time.Tim
 
 // forget drops what matches a clearing: old changes must not bring entries back, and
 // the peer no longer knows what it knew.
-func (o *outbox) forget(table string, sel dataplane.Selector) {
+func (o *outbox) forget(c clearing) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	matches := func(k entryKey, v known) bool {
-		return k.table == table && (sel.Service == "" || sel.Service == k.service) &&
-			(sel.Server == "" || sel.Server == v.server) && (!sel.Client.IsValid() || sel.Client == k.client)
-	}
+	matches := func(k entryKey, v known) bool { return c.matches(k, v.server) }
 	for _, m := range []map[entryKey]known{o.fresh.list, o.leaving.list, o.recent, o.older} {
 		maps.DeleteFunc(m, matches)
 	}

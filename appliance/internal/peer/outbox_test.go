@@ -41,18 +41,18 @@ func TestOutboxCoalesces(t *testing.T) {
 		"moved": {func(o *outbox) { o.learn("l4", one("HT1", 0), now); o.offer("l4", one("HT2", 0), now) }, one("HT2", 10*time.Second)},
 		"cleared": {func(o *outbox) {
 			o.offer("l4", one("HT1", 0), now)
-			o.forget("l4", dataplane.Selector{Server: "HT1"})
+			o.forget(clearing{"l4", dataplane.Selector{Server: "HT1"}})
 		}, nil},
 		"back after a clearing": {func(o *outbox) {
 			o.learn("l4", one("HT1", 0), now)
-			o.forget("l4", dataplane.Selector{Service: "traffic"})
+			o.forget(clearing{"l4", dataplane.Selector{Service: "traffic"}})
 			o.offer("l4", one("HT1", 0), now)
 		}, one("HT1", 10*time.Second)},
 		"another's clearing": {func(o *outbox) {
 			o.offer("l4", one("HT1", 0), now)
-			o.forget("l7", dataplane.Selector{})
-			o.forget("l4", dataplane.Selector{Client: netip.MustParseAddr("10.0.0.2")})
-			o.forget("l4", dataplane.Selector{Server: "HT2"})
+			o.forget(clearing{"l7", dataplane.Selector{}})
+			o.forget(clearing{"l4", dataplane.Selector{Client: netip.MustParseAddr("10.0.0.2")}})
+			o.forget(clearing{"l4", dataplane.Selector{Server: "HT2"}})
 		}, one("HT1", 10*time.Second)},
 		"echo after a generation": {func(o *outbox) {
 			o.learn("l4", one("HT1", 0), now)

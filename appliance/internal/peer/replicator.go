@@ -196,23 +196,6 @@ func (r *Replicator) changed() {
 	}
 }
 
-// Clear asks the peer to remove entries, for an operator's clearing that must reach
-// both nodes. It reports whether a peer is connected; nothing else can be promised.
-func (r *Replicator) Clear(ctx context.Context, table string, sel dataplane.Selector) bool {
-	r.mu.Lock()
-	s := r.current
-	r.mu.Unlock()
-	if s == nil {
-		return false
-	}
-	select {
-	case s.clears <- clearing{table, sel}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 func (r *Replicator) table(name string) (Table, bool) {
 	i := slices.IndexFunc(r.tables, func(t Table) bool { return t.Name == name })
 	if i < 0 {

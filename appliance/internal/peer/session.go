@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vosbed/vosbed/appliance/internal/dataplane"
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
@@ -36,12 +35,6 @@ type hello struct {
 	Tables  []string
 }
 
-// clearing asks the peer to remove entries from a table.
-type clearing struct {
-	Table string
-	Sel   dataplane.Selector
-}
-
 // session is one connection.
 type session struct {
 	r    *Replicator
@@ -55,7 +48,7 @@ type session struct {
 	acked  uint64 // highest told
 	synced bool
 	wake   chan struct{}
-	clears chan clearing
+	order  order
 }
 
 // sent is a frame that the peer has not acknowledged: its number and when its
@@ -66,7 +59,7 @@ type sent struct {
 }
 
 func newSession(r *Replicator, conn net.Conn) *session {
-	return &session{r: r, conn: conn, wake: make(chan struct{}, 1), clears: make(chan clearing, 16)}
+	return &session{r: r, conn: conn, wake: make(chan struct{}, 1)}
 }
 
 // run serves both directions until one ends.
@@ -99,7 +92,7 @@ func (s *session) write(ctx context.Context) error {
 		return err
 	}
 	// Changes made meanwhile wait in the outbox, which has been open since before.
-	if err := s.tables(ctx, s.sendAck); err != nil {
+	if err := s.tables(ctx, s.sendDue); err != nil {
 		return err
 	}
 	if err := s.send(frameEnd, nil); err != nil {
@@ -110,7 +103,9 @@ func (s *session) write(ctx context.Context) error {
 
 // tables sends every entry of every table and calls between now and then.
 func (s *session) tables(ctx context.Context, between func() error) error {
+	defer s.reading(false)
 	for _, t := range s.r.tables {
+		s.reading(true)
 		read := time.Now()
 		all, err := t.Face.Export(ctx)
 		if err != nil {
@@ -124,11 +119,9 @@ func (s *session) tables(ctx context.Context, between func() error) error {
 			for i := range part { // an entry ages while it waits for its turn
 				part[i].Idle += now.Sub(read)
 			}
-			s.r.out.learn(t.Name, part, now)
-			if err := s.send(frameSnapshot, func(b []byte) []byte { return appendEntries(b, t.Name, part) }); err != nil {
+			if err := s.sendPart(t.Name, part, now); err != nil {
 				return err
 			}
-			s.r.sent.Add(uint64(n))
 			if frames%perTurn != 0 {
 				continue
 			}
@@ -150,10 +143,7 @@ func (s *session) stream(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.wake:
-			err = s.sendAck()
-		case c := <-s.clears:
-			s.r.out.forget(c.Table, c.Sel)
-			err = s.sendJSON(frameClear, c)
+			err = s.sendDue()
 		case <-s.r.news:
 			err = s.sendDocuments(false)
 		case <-alive.C:
@@ -190,16 +180,11 @@ func (s *session) changes(ctx context.Context) error {
 // deltas sends a turn's share of the changes that wait.
 func (s *session) deltas() error {
 	for range perTurn {
-		table, entries, seq := s.take()
-		if len(entries) == 0 {
-			break
-		}
-		if err := s.put(newFrame(frameDelta, seq, func(b []byte) []byte { return appendEntries(b, table, entries) })); err != nil {
+		if more, err := s.sendDelta(); err != nil || !more {
 			return err
 		}
-		s.r.sent.Add(uint64(len(entries)))
 	}
-	return s.sendAck()
+	return s.sendDue()
 }
 
 // take numbers the next changes. Whoever asks meanwhile finds them waiting or not
@@ -237,11 +222,15 @@ func (s *session) sendJSON(kind byte, v any) error {
 
 // send writes one numbered frame.
 func (s *session) send(kind byte, body func([]byte) []byte) error {
+	return s.put(newFrame(kind, s.number(), body))
+}
+
+// number is that of the next frame; the writer puts frames in the order of their numbers.
+func (s *session) number() uint64 {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.seq++
-	seq := s.seq
-	s.mu.Unlock()
-	return s.put(newFrame(kind, seq, body))
+	return s.seq
 }
 
 func (s *session) put(b []byte) error {
@@ -252,18 +241,6 @@ func (s *session) put(b []byte) error {
 		return fmt.Errorf("write to the peer: %w", err)
 	}
 	return nil
-}
-
-func (s *session) sendAck() error {
-	s.mu.Lock()
-	ack := s.ack
-	fresh := ack > s.acked
-	s.acked = ack
-	s.mu.Unlock()
-	if !fresh {
-		return nil
-	}
-	return s.put(newFrame(frameAck, ack, nil))
 }
 
 func (s *session) readAll(ctx context.Context) error {
@@ -312,7 +289,7 @@ func (s *session) handle(ctx context.Context, f frame) error {
 		s.r.changed()
 		return nil
 	case frameClear:
-		return s.clear(ctx, f.body)
+		return s.clear(ctx, f)
 	case frameDocument:
 		return s.document(ctx, f.body)
 	case framePing:
@@ -341,6 +318,9 @@ func (s *session) entries(ctx context.Context, body []byte) error {
 	if !ok {
 		return nil // a table that this node does not have
 	}
+	s.order.mu.Lock()
+	defer s.order.mu.Unlock()
+	entries = s.older(table, entries)
 	// Learn first: the import itself may come back by the table's stream.
 	s.r.out.learn(table, entries, time.Now())
 	if err := t.Face.Import(ctx, entries); err != nil {
@@ -350,27 +330,16 @@ func (s *session) entries(ctx context.Context, body []byte) error {
 	return nil
 }
 
-func (s *session) clear(ctx context.Context, body []byte) error {
-	var c clearing
-	if err := json.Unmarshal(body, &c); err != nil {
-		return fmt.Errorf("decode the peer's clearing: %w", err)
-	}
-	t, ok := s.r.table(c.Table)
-	if !ok {
-		return nil
-	}
-	if _, err := t.Face.Clear(ctx, c.Sel); err != nil {
-		return fmt.Errorf("clear entries of table %s for the peer: %w", c.Table, err)
-	}
-	s.r.out.forget(c.Table, c.Sel)
-	return nil
-}
-
 // applied wakes the writer to acknowledge.
 func (s *session) applied(seq uint64) {
 	s.mu.Lock()
 	s.ack = seq
 	s.mu.Unlock()
+	s.rouse()
+}
+
+// rouse wakes the writer.
+func (s *session) rouse() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -378,6 +347,7 @@ func (s *session) applied(seq uint64) {
 }
 
 func (s *session) acknowledged(seq uint64) {
+	s.confirmed(seq)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0

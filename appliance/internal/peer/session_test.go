@@ -34,8 +34,8 @@ func TestATurnIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := <-kinds
-	if len(got) != perTurn+1 || got[0] != frameDelta || got[perTurn] != frameAck {
-		t.Errorf("one turn is %v, want %d of %d and then %d", got, perTurn, frameDelta, frameAck)
+	if len(got) != perTurn+1 || got[0] != frameAck || got[perTurn] != frameDelta {
+		t.Errorf("one turn is %v, want %d and then %d of %d", got, frameAck, perTurn, frameDelta)
 	}
 	select {
 	case <-r.out.notify:
