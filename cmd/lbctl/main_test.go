@@ -122,7 +122,9 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `[{"name":"otto","role":"operator"}]`)
 	case "POST " + api.PathPairPeer:
 		_, _ = io.WriteString(w, `{"address":"10.0.0.2:9443","fingerprint":"sha256//x","local_addresses":["10.0.0.1"],"blocks":[]}`)
-	case "POST " + api.PathToken:
+	case "GET " + api.PathTokens:
+		_, _ = io.WriteString(w, `[{"name":"first","role":"admin","created":"2026-03-01T12:00:00Z"},{"name":"grafana","role":"auditor","created":"2026-03-01T12:00:00Z","expires":"2026-03-02T12:00:00Z","expired":true,"last_used":"2026-03-01T13:00:00Z"}]`)
+	case "POST " + api.PathToken, "POST " + api.PathTokens:
 		_, _ = io.WriteString(w, `{"token":"the-token","pin":"sha256//the-pin"}`)
 	default:
 		w.WriteHeader(http.StatusNoContent)

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"github.com/vosbed/vosbed/appliance/api"
@@ -111,31 +109,6 @@ func (a *app) metricsCommand() *cobra.Command {
 					return err
 				}
 				return a.print(map[string]string{"metrics": string(text)}, string(text))
-			})
-		},
-	}
-}
-
-func (a *app) tokenCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "token",
-		Short: "Make a new token for the HTTPS API and print it once",
-		Long: `token replaces the token of the HTTPS API; the old one is worthless at once. The
-node keeps only a hash, so the token is shown this one time, alone on standard
-output; the certificate's pin for --pin follows on standard error. It works on the
-node itself only.`,
-		Example: "  lbctl token > lb1.token",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(func(c *api.Client) error {
-				t, err := c.NewToken(cmd.Context())
-				if err != nil {
-					return err
-				}
-				if !a.json && t.Pin != "" {
-					fmt.Fprintln(a.err, "pin:", t.Pin)
-				}
-				return a.print(t, t.Token+"\n")
 			})
 		},
 	}

@@ -296,22 +296,6 @@ func (s *Server) postReload(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// postToken is for the unix socket: a stolen token must not be able to lock the
-// operator out.
-func (s *Server) postToken(w http.ResponseWriter, r *http.Request) {
-	if c := callerOf(r); c.from.IsValid() {
-		fail(w, http.StatusForbidden, "a new token is made on the node itself only: run lbctl token there")
-		return
-	}
-	text, err := s.tokens.replace()
-	if err != nil {
-		s.refuse(w, r, err)
-		return
-	}
-	s.log.InfoContext(r.Context(), "operator made a new token")
-	reply(w, api.Token{Token: text, Pin: s.opts.Pin})
-}
-
 func (s *Server) getConfig(w http.ResponseWriter, r *http.Request) {
 	yaml, revision, err := s.opts.Backend.Config.Config(r.Context())
 	if err != nil {

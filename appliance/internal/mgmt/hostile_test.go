@@ -167,7 +167,7 @@ func TestHTTP2(t *testing.T) {
 func TestEveryRouteAtOnce(t *testing.T) {
 	s := newServer(t, &fake{status: sample()})
 	h := guarded(s.throughWeb(s.handler))
-	token, err := s.tokens.replace()
+	token, err := s.tokens.ReplaceFirst()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/appliance/internal/logbook"
+	"github.com/vosbed/vosbed/appliance/internal/tokens"
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
@@ -111,7 +112,8 @@ type Options struct {
 	Logger  *slog.Logger
 	// TokenFile keeps the hash of the HTTPS token, mode 0600. If it is missing a
 	// token is made, and the plain text is left once in TokenFile + ".first", which
-	// the next new token (lbctl token) removes.
+	// the next new token (lbctl token) removes. Named tokens are kept in TokenFile +
+	// "s.json".
 	TokenFile string
 	// Pin of the HTTPS certificate, told with a new token.
 	Pin string
@@ -136,7 +138,7 @@ const (
 type Server struct {
 	opts    Options
 	log     *slog.Logger
-	tokens  *tokens
+	tokens  *tokens.Store
 	handler http.Handler
 }
 
@@ -151,7 +153,7 @@ func New(opts Options) (*Server, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	t, err := openTokens(opts.TokenFile)
+	t, err := tokens.Open(tokens.Options{FirstFile: opts.TokenFile, File: opts.TokenFile + "s.json", Now: opts.Now})
 	if err != nil {
 		return nil, err
 	}

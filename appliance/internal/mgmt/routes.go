@@ -23,7 +23,7 @@ type route struct {
 
 // routes is the whole API.
 func (s *Server) routes() []route {
-	return slices.Concat(s.balancing(), s.configuring(), s.admitting(), s.pairing())
+	return slices.Concat(s.balancing(), s.configuring(), s.admitting(), s.pairing(), s.tokening())
 }
 
 // balancing is what the node does now.
@@ -41,7 +41,6 @@ func (s *Server) balancing() []route {
 		{method: http.MethodDelete, path: api.PathPersistence, handle: s.deletePersistence, least: all, action: "clear persistence"},
 		{method: http.MethodPost, path: api.PathPair, handle: s.postPair, least: all, action: "move the virtual addresses"},
 		{method: http.MethodPost, path: api.PathReload, handle: s.postReload, least: all, action: "reload the configuration file"},
-		{method: http.MethodPost, path: api.PathToken, handle: s.postToken, least: all, action: "make a new API token"},
 	}
 }
 

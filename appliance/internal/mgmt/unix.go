@@ -2,6 +2,7 @@ package mgmt
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -45,7 +46,7 @@ func ListenUnix(ctx context.Context, path string, group int) (net.Listener, erro
 // a process that another user runs as and that can walk nowhere. Its name is told to that
 // process alone; who may use it is decided by the caller's credentials.
 func ListenPrivate(ctx context.Context) (net.Listener, error) {
-	ln, err := new(net.ListenConfig).Listen(ctx, "unix", "@vosbed-"+newToken())
+	ln, err := new(net.ListenConfig).Listen(ctx, "unix", "@vosbed-"+rand.Text())
 	if err != nil {
 		return nil, fmt.Errorf("open the web process's socket: %w", err)
 	}

@@ -15,6 +15,7 @@ func maintenanceScreens() []screen {
 		{"backup", Root + "backup", groupMaintenance, "Backup & Restore", api.RoleAuditor, (*visit).backup},
 		{"history", Root + "history", groupMaintenance, "Configuration History", api.RoleAuditor, (*visit).history},
 		{"passwords", Root + "passwords", groupMaintenance, "Passwords", api.RoleAuditor, (*visit).passwords},
+		{"tokens", tokensPath, groupMaintenance, tokensTitle, api.RoleAdmin, (*visit).tokens},
 		{"sessions", Root + "sessions", groupMaintenance, "Sessions", api.RoleAuditor, (*visit).sessions},
 	}
 }

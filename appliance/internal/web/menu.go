@@ -66,7 +66,7 @@ func (s *Server) routes() []route {
 			return one.show(v)
 		}})
 	}
-	return slices.Concat(out, overviewRoutes(), clusterRoutes(), maintenanceRoutes(), loginRoutes())
+	return slices.Concat(out, overviewRoutes(), clusterRoutes(), maintenanceRoutes(), tokensRoutes(), loginRoutes())
 }
 
 // exact keeps the root from matching everything below it.

@@ -187,6 +187,7 @@ func forms() map[string]formCase {
 		"modify server":  {srv, srv, "PUT /api/v1/draft/services/Harmonic_Traffic/servers/HT1", "weight"},
 		"peer":           {"/lbadmin/availability", "/lbadmin/availability/look", "POST " + api.PathPairPeer, "address"},
 		"own password":   {"/lbadmin/passwords", "/lbadmin/passwords/own", "PUT " + api.PathPassword, "old"},
+		"token":          {"/lbadmin/tokens", "/lbadmin/tokens", "POST " + api.PathTokens, "name"},
 		"account":        {"/lbadmin/passwords", "/lbadmin/passwords/account", "PUT /api/v1/accounts/otto", "role"},
 	}
 }
@@ -282,10 +283,11 @@ func TestNastyNames(t *testing.T) {
 	d.lb.answer("GET "+api.PathHistory, []api.Revision{{Number: 1, Revision: nasty, Changes: []api.Change{{Text: nasty}}}})
 	d.lb.answer("GET "+api.PathSessions, []api.Session{{ID: nasty, User: nasty, Agent: nasty, From: nasty}})
 	d.lb.answer("GET "+api.PathAccounts, []api.Account{{Name: nasty, Role: nasty}})
+	d.lb.answer("GET "+api.PathTokens, []api.TokenInfo{{Name: nasty, Role: nasty}})
 	d.lb.answer("GET "+api.PathAudit, []api.AuditEntry{{User: nasty, From: nasty, Action: nasty, Target: nasty, Before: nasty, After: nasty, Outcome: nasty}})
 	d.lb.answer("GET /api/v1/history/1", []byte(nasty))
 	for _, page := range []string{
-		"l4-services", "l7-services", "l4-servers", "l7-servers", "availability", "persistence", "restart", "history", "history/1", "passwords", "sessions", "configuration", "audit",
+		"l4-services", "l7-services", "l4-servers", "l7-servers", "availability", "persistence", "restart", "history", "history/1", "passwords", "sessions", "tokens", "configuration", "audit",
 	} {
 		wellFormed(t, d.open("/lbadmin/"+page).want(200, nasty))
 	}
@@ -308,6 +310,7 @@ func TestRoles(t *testing.T) {
 			}
 		}
 		d.open("/lbadmin/restart").want(403)
+		d.open("/lbadmin/tokens").want(403)
 		d.send("/lbadmin/commit/apply", url.Values{"tag": {"t1"}}).want(403, "this needs the role admin")
 		d.send("/lbadmin/service/delete", url.Values{"name": {"x"}, "tag": {"t1"}}).want(403, "this needs the role admin")
 	}
