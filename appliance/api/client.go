@@ -182,6 +182,9 @@ type raw struct {
 	etag string
 }
 
+// stream passes an answer on as it comes.
+type stream struct{ to io.Writer }
+
 func (c *Client) get(ctx context.Context, path string, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -255,6 +258,8 @@ func read(resp *http.Response, out any) error {
 	case *raw:
 		out.etag = resp.Header.Get("ETag")
 		out.body, err = io.ReadAll(body)
+	case *stream:
+		_, err = io.Copy(out.to, body)
 	default:
 		err = json.NewDecoder(body).Decode(out)
 	}

@@ -120,6 +120,10 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "node:\n  name: lb1\n")
 	case "GET " + api.PathAccounts:
 		_, _ = io.WriteString(w, `[{"name":"otto","role":"operator"}]`)
+	case "GET " + api.PathSupportChecks:
+		http.ServeFile(w, r, filepath.Join(f.dir, "checks.json"))
+	case "GET " + api.PathSupportArchive:
+		_, _ = io.WriteString(w, "packed")
 	case "POST " + api.PathPairPeer:
 		_, _ = io.WriteString(w, `{"address":"10.0.0.2:9443","fingerprint":"sha256//x","local_addresses":["10.0.0.1"],"blocks":[]}`)
 	case "GET " + api.PathTokens:

@@ -1,26 +1,57 @@
 package mgmt
 
 import (
+	"bytes"
+	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/appliance/lb"
 	"github.com/vosbed/vosbed/internal/buildinfo"
 )
 
 // metrics returns the handler of /metrics, on a registry of its own.
-func (s *Server) metrics() http.Handler {
+func (s *Server) metrics() http.Handler { return metricsOf(s.opts.Backend.Status) }
+
+func metricsOf(source StatusSource) http.Handler {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		newCollector(s.opts.Backend.Status),
+		newCollector(source),
 	)
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
+
+// MetricsText is what /metrics answers, for who keeps it.
+func MetricsText(ctx context.Context, source StatusSource) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, api.PathMetrics, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	to := &sheet{header: http.Header{}, status: http.StatusOK}
+	metricsOf(source).ServeHTTP(to, r)
+	if to.status != http.StatusOK {
+		return nil, fmt.Errorf("the metrics were not gathered: %s", to.text.Bytes())
+	}
+	return to.text.Bytes(), nil
+}
+
+// sheet keeps an answer.
+type sheet struct {
+	header http.Header
+	status int
+	text   bytes.Buffer
+}
+
+func (s *sheet) Header() http.Header         { return s.header }
+func (s *sheet) WriteHeader(status int)      { s.status = status }
+func (s *sheet) Write(p []byte) (int, error) { return s.text.Write(p) }
 
 // collector reads one Status per scrape, so all values are of the same moment.
 type collector struct {

@@ -76,11 +76,13 @@ type Backend struct {
 	Pairing  Pairing
 	Graphs   Graphs
 	Logs     Logs
+	Support  Support
 }
 
 func (b Backend) complete() bool {
 	return b.Status != nil && b.Operator != nil && b.Table != nil && b.Config != nil &&
-		b.Drafts != nil && b.Past != nil && b.Pairing != nil && b.Graphs != nil && b.Logs != nil
+		b.Drafts != nil && b.Past != nil && b.Pairing != nil && b.Graphs != nil && b.Logs != nil &&
+		b.Support != nil
 }
 
 // Filter picks persistence entries; zero fields match everything.

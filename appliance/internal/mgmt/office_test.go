@@ -2,6 +2,7 @@ package mgmt
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -65,6 +66,18 @@ func (f *fake) Revision(_ context.Context, number int) ([]byte, error) {
 
 func (f *fake) Revert(_ context.Context, by By, number int) error {
 	return f.note("revert %v %d", by, number)
+}
+
+func (f *fake) Checks(context.Context) (api.SupportChecks, error) {
+	return api.SupportChecks{Verdict: api.CheckOK}, f.note("checks")
+}
+
+func (f *fake) Archive(_ context.Context, w io.Writer) error {
+	if err := f.note("archive"); err != nil {
+		return err
+	}
+	_, err := w.Write([]byte("packed"))
+	return err
 }
 
 func (f *fake) LookAt(_ context.Context, address string) (api.PeerReport, error) {

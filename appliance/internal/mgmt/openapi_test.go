@@ -81,6 +81,8 @@ func exchanges() map[string]exchange {
 		"POST " + api.PathPairCreate:     {in: api.PairCreate{}},
 		"POST " + api.PathPairJoin:       {in: api.PairJoin{}, out: api.PairJoined{}},
 		"POST " + api.PathPairBreak:      {},
+		"GET " + api.PathSupportChecks:   {out: api.SupportChecks{}},
+		"GET " + api.PathSupportArchive:  {out: "application/gzip"},
 	}
 }
 

@@ -206,6 +206,8 @@ func deployment() map[string]any {
 		"GET " + api.PathAccounts:                                    []api.Account{{Name: "anna", Role: "admin", Changed: noon()}, {Name: "otto", Role: "auditor", Changed: noon()}},
 		"GET " + api.PathTokens:                                      []api.TokenInfo{{Name: "first", Role: "admin", Created: noon()}, {Name: "grafana", Role: "auditor", Created: noon(), Expires: new(noon()), Expired: true, Used: new(noon())}},
 		"GET " + api.PathAudit:                                       []api.AuditEntry{{At: noon(), User: "anna", From: "10.0.0.9", Action: "log in", Outcome: "done"}, {At: noon(), User: "otto", From: "10.0.0.8", Action: "set a real server", Target: "=cmd|x", Before: "+1", After: "@sum", Outcome: "done"}},
+		"GET " + api.PathSupportChecks:                               sickTree(),
+		"GET " + api.PathSupportArchive:                              []byte("packed"),
 		"POST " + api.PathPairPeer:                                   api.PeerReport{Address: "192.168.94.102:9443", Fingerprint: "sha256//abc", Locals: []string{"192.168.94.101"}, Blocks: []string{}},
 	}
 }

@@ -29,12 +29,18 @@ func small() api.Status {
 	}
 }
 
-// TestOverviewGolden holds the System Overview as it is sent. UPDATE_GOLDEN=1 writes the
-// file anew.
+// TestOverviewGolden holds the System Overview as it is sent.
 func TestOverviewGolden(t *testing.T) {
 	d := sit(t, api.RoleOperator)
 	d.lb.answer("GET "+api.PathStatus, small())
-	_, page, _ := strings.Cut(d.open("/lbadmin/").want(200).Body, "<main")
+	golden(t, "overview", d.open("/lbadmin/").want(200))
+}
+
+// golden holds the main part of a page against testdata/NAME.golden.html.
+// UPDATE_GOLDEN=1 writes the file anew.
+func golden(t *testing.T, name string, p *got) {
+	t.Helper()
+	_, page, _ := strings.Cut(p.Body, "<main")
 	page, _, _ = strings.Cut(page, "</main>")
 	var lines []string
 	for line := range strings.Lines(page) {
@@ -43,11 +49,8 @@ func TestOverviewGolden(t *testing.T) {
 		}
 	}
 	got := "<main " + strings.Join(lines, "\n") + "\n</main>\n"
-	file := filepath.Join("testdata", "overview.golden.html")
+	file := filepath.Join("testdata", name+".golden.html")
 	if os.Getenv("UPDATE_GOLDEN") != "" {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
 		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
 			t.Fatal(err)
 		}
