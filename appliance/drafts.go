@@ -24,7 +24,7 @@ func (d drafts) Draft(context.Context) (api.Draft, error) {
 	s := d.draft.State()
 	out := api.Draft{
 		Tag: s.Tag, Base: s.Base, Stale: s.Stale, Changes: []api.Change{}, Mistakes: []api.Mistake{},
-		Impact: impact(d.Status(), s.Changes),
+		Impact: impact(d.Status(), s.Changes), Overtaken: d.shared.notice(),
 	}
 	for _, c := range s.Changes {
 		out.Changes = append(out.Changes, api.Change{Text: c.Text, Path: c.Path, Before: c.Before, After: c.After, Author: c.Author, At: c.At})
@@ -139,11 +139,11 @@ func (d drafts) Write(ctx context.Context, by mgmt.By, at mgmt.Place, fields api
 }
 
 // editable refuses changes where they would be lost: services are configured on the
-// primary (guide 14.1), and on the secondary only while there is no primary. Settings of
-// the node itself are its own.
+// primary (guide 14.1), and on the secondary only while there is no primary, or while its
+// own changes of such a time wait to be looked at. Settings of the node itself are its own.
 func (d drafts) editable(own bool) error {
 	cfg, _ := d.facts.current()
-	if !own && cfg.Cluster.Paired && cfg.Node.Seat == lb.Secondary && d.pair.status().PeerAlive {
+	if !own && cfg.Cluster.Paired && cfg.Node.Seat == lb.Secondary && d.pair.status().PeerAlive && !d.shared.unread() {
 		return fmt.Errorf("%w: this is the Secondary appliance: make changes on the Primary, which keeps this one in sync", mgmt.ErrRefused)
 	}
 	return nil
@@ -182,6 +182,7 @@ func (d drafts) Apply(ctx context.Context, by mgmt.By, within time.Duration) err
 	if err != nil && !again {
 		return refusal(err)
 	}
+	d.shared.acknowledge()
 	return d.pairing.complete(ctx)
 }
 
@@ -190,7 +191,11 @@ func (d drafts) End(ctx context.Context, by mgmt.By, verb string) error {
 	switch verb {
 	case "discard":
 		d.pairing.forget()
-		return refusal(d.draft.Discard(by.Tag, by.User))
+		err := d.draft.Discard(by.Tag, by.User)
+		if (err == nil || errors.Is(err, draft.ErrEmpty)) && d.shared.acknowledge() {
+			return nil
+		}
+		return refusal(err)
 	case "keep":
 		return refusal(d.draft.Keep(by.User))
 	}

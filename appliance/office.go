@@ -26,17 +26,12 @@ func (a *Appliance) openOffice() error {
 	a.draft, err = draft.Open(draft.Options{
 		File: filepath.Join(state, "draft.json"), Tools: draftTools(), Logger: a.log,
 		Current: a.facts.current,
-		Apply: func(_ context.Context, cfg lb.Config) error {
-			if failed := a.adopt(cfg); failed != nil {
-				return failed
-			}
-			a.shared.changed(cfg)
-			return nil
-		},
+		Apply:   func(_ context.Context, cfg lb.Config) error { return a.commit(cfg) },
 	})
 	if err != nil {
 		return err
 	}
+	a.shared.resume()
 	a.stats, err = stats.Open(stats.Options{File: filepath.Join(state, "graphs"), Source: stats.Machine(), Logger: a.log})
 	return err
 }

@@ -107,6 +107,23 @@ func (a *Appliance) Reload(context.Context) error {
 func (a *Appliance) adopt(cfg lb.Config) error {
 	a.settings.reloading.Lock()
 	defer a.settings.reloading.Unlock()
+	return a.replace(cfg)
+}
+
+// commit is adopt for what people have changed: the peer learns of it. No configuration of
+// the peer comes in between.
+func (a *Appliance) commit(cfg lb.Config) error {
+	a.settings.reloading.Lock()
+	defer a.settings.reloading.Unlock()
+	if err := a.replace(cfg); err != nil {
+		return err
+	}
+	a.shared.changed(cfg)
+	return nil
+}
+
+// replace is called while nobody else reloads.
+func (a *Appliance) replace(cfg lb.Config) error {
 	before, _ := a.facts.current()
 	cfg, err := asWritten(cfg)
 	if err != nil {

@@ -2,7 +2,6 @@ package appliance
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,16 +20,22 @@ import (
 // the higher count wins, and between equal ones the greater node name. What belongs to a
 // node (guide 14.1.1) never travels. A count of 0 means that nothing was changed through
 // this program yet: files that were written by hand are left alone until then.
+//
+// Whoever has taken what the other changed tells it back, so both know what both had last.
+// By that a node sees that its own changes are overtaken: see lost.
 type shared struct {
 	*Appliance
-	path  string
-	news  chan struct{}
-	apply func(lb.Config) error // puts the peer's configuration in force
+	path   string
+	news   chan struct{}
+	apply  func(lb.Config) error                                            // puts the peer's configuration in force
+	rescue func(author string, base, mine lb.Config) (changes int, ok bool) // makes what was overtaken pending changes
 
 	mu      sync.Mutex
 	state   sharedState
+	former  lb.Config     // that was in force before the next change
 	pieces  map[int]piece // of a newer state, by index
 	problem string
+	there   string // the peer, where changes wait that were overtaken
 }
 
 // sharedState is the file.
@@ -39,6 +44,16 @@ type sharedState struct {
 	Node     string `json:"node"` // that changed it last
 	Revision string `json:"revision"`
 	Broken   bool   `json:"broken,omitempty"` // the pair was broken on purpose
+	// Base is what both nodes had last, nil = not known.
+	Base *ancestor `json:"base,omitempty"`
+	Lost *lost     `json:"lost,omitempty"`
+}
+
+// ancestor is a state with its configuration.
+type ancestor struct {
+	Count uint64 `json:"count"`
+	Node  string `json:"node"`
+	Text  []byte `json:"text"`
 }
 
 // piece is one part of the document.
@@ -49,16 +64,23 @@ type piece struct {
 	Index  int    `json:"index"`
 	Of     int    `json:"of"`
 	Text   []byte `json:"text"`
+	// BaseCount and BaseNode are the state that both nodes had last, as the sender knows.
+	BaseCount uint64 `json:"base_count,omitempty"`
+	BaseNode  string `json:"base_node,omitempty"`
+	// Lost is the sender if it has changes that were overtaken.
+	Lost string `json:"lost,omitempty"`
 }
 
 // Bounds of a document. The text of a piece grows by a third in JSON.
 const (
-	pieceText = (peer.MaxPart - 512) / 4 * 3
+	pieceText = (peer.MaxPart - 768) / 4 * 3
 	maxPieces = 256
 )
 
 func openShared(a *Appliance, path string) (*shared, error) {
-	s := &shared{Appliance: a, path: path, news: make(chan struct{}, 1), apply: a.adopt}
+	s := &shared{Appliance: a, path: path, news: make(chan struct{}, 1), apply: a.replace}
+	s.rescue = func(author string, base, mine lb.Config) (int, bool) { return a.draft.Rescue(author, base, mine) }
+	s.former, _ = a.facts.current()
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -72,17 +94,45 @@ func openShared(a *Appliance, path string) (*shared, error) {
 	return s, nil
 }
 
+// resume takes up what the file and a daemon that was killed have left: a configuration
+// that was changed without being counted, and changes that were overtaken.
+func (s *shared) resume() {
+	cfg, _ := s.facts.current()
+	s.mu.Lock()
+	counted := s.state.Count > 0 && !s.state.Broken
+	s.mu.Unlock()
+	if counted {
+		s.changed(cfg)
+	}
+	s.settle()
+}
+
 // changed counts a configuration that came into force on this node.
 func (s *shared) changed(cfg lb.Config) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer func() { s.former = cfg }()
 	if !cfg.Cluster.Paired {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if revision := config.ClusterRevision(withoutFiles(cfg)); revision != s.state.Revision || s.state.Broken {
-		s.keep(sharedState{Count: s.state.Count + 1, Node: cfg.Node.Name, Revision: revision})
+		next := sharedState{Count: s.state.Count + 1, Node: cfg.Node.Name, Revision: revision, Base: s.state.Base, Lost: s.state.Lost}
+		if s.state.Count == 0 { // the files were written by hand, and are taken for equal
+			next.Base = s.ancestor(s.state, s.former)
+		}
+		s.keep(next)
 	}
 	s.tell()
+}
+
+// ancestor is nil where a configuration cannot be written down.
+func (s *shared) ancestor(of sharedState, cfg lb.Config) *ancestor {
+	text, err := config.EncodeDraft(cfg)
+	if err != nil {
+		s.log.Warn("what both nodes have cannot be kept", "err", err)
+		return nil
+	}
+	return &ancestor{of.Count, of.Node, text}
 }
 
 // broke tells the peer that the pair is no more.
@@ -104,6 +154,9 @@ func (s *shared) reset() {
 // peer after a restart.
 func (s *shared) keep(state sharedState) {
 	s.state, s.problem = state, ""
+	if state.Broken || state.Count == 0 {
+		s.there = ""
+	}
 	data, err := json.Marshal(state)
 	if err == nil {
 		err = atomicfile.Write(s.path, data, 0o600)
@@ -121,14 +174,31 @@ func (s *shared) tell() {
 	}
 }
 
+// notice tells of changes of this node that were overtaken, "" = none were.
+func (s *shared) notice() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.Lost == nil {
+		return ""
+	}
+	return s.state.Lost.told(s.state.Node)
+}
+
 // problems are what an operator must know.
 func (s *shared) problems() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.problem == "" {
-		return nil
+	var out []string
+	if s.problem != "" {
+		out = append(out, s.problem)
 	}
-	return []string{s.problem}
+	if s.state.Lost != nil {
+		out = append(out, s.state.Lost.told(s.state.Node))
+	}
+	if s.there != "" {
+		out = append(out, fmt.Sprintf("both nodes were changed while they could not reach each other, and %s has changes that were overtaken: look at them there (lbctl changes), and apply or discard them", s.there))
+	}
+	return out
 }
 
 // withoutFiles leaves out what names a file of one node.
@@ -156,10 +226,16 @@ func (s *shared) Parts() ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	of := (len(text) + pieceText - 1) / pieceText
+	p := piece{Count: state.Count, Node: state.Node, Broken: state.Broken, Of: (len(text) + pieceText - 1) / pieceText}
+	if state.Base != nil {
+		p.BaseCount, p.BaseNode = state.Base.Count, state.Base.Node
+	}
+	if state.Lost != nil {
+		p.Lost = cfg.Node.Name
+	}
 	var out [][]byte
-	for i := range of {
-		p := piece{state.Count, state.Node, state.Broken, i, of, text[i*pieceText : min(len(text), (i+1)*pieceText)]}
+	for ; p.Index < p.Of; p.Index++ {
+		p.Text = text[p.Index*pieceText : min(len(text), (p.Index+1)*pieceText)]
 		data, err := json.Marshal(p)
 		if err != nil {
 			return nil, err
@@ -169,80 +245,8 @@ func (s *shared) Parts() ([][]byte, error) {
 	return out, nil
 }
 
-// Merge takes one part of the peer's; the last one of a newer state takes effect.
-func (s *shared) Merge(_ context.Context, part []byte) error {
-	var p piece
-	if err := json.Unmarshal(part, &p); err != nil {
-		return fmt.Errorf("a part of the peer's configuration cannot be read: %w", err)
-	}
-	text, err := s.collect(p)
-	if text == nil || err != nil {
-		return err
-	}
-	if err := s.take(p, text); err != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.problem = "the peer's configuration cannot take effect here: " + err.Error()
-		return err
-	}
-	return nil
-}
-
-// collect returns the whole text once all its parts are here, and nil before.
-func (s *shared) collect(p piece) ([]byte, error) {
-	if p.Of < 1 || p.Of > maxPieces || p.Index < 0 || p.Index >= p.Of {
-		return nil, fmt.Errorf("part %d of %d of the peer's configuration makes no sense", p.Index, p.Of)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !p.newer(s.state.Count, s.state.Node) {
-		return nil, nil
-	}
-	for _, have := range s.pieces {
-		if have.Count != p.Count || have.Node != p.Node || have.Of != p.Of {
-			s.pieces = nil // of another state
-		}
-		break
-	}
-	if s.pieces == nil {
-		s.pieces = map[int]piece{}
-	}
-	s.pieces[p.Index] = p
-	if len(s.pieces) < p.Of {
-		return nil, nil
-	}
-	text := []byte{}
-	for i := range p.Of {
-		text = append(text, s.pieces[i].Text...)
-	}
-	s.pieces = nil
-	return text, nil
-}
-
 func (p piece) newer(count uint64, node string) bool {
 	return cmp.Or(cmp.Compare(p.Count, count), cmp.Compare(p.Node, node)) > 0
-}
-
-// take puts the peer's configuration in force, but for the node's own part.
-func (s *shared) take(p piece, text []byte) error {
-	own, _ := s.facts.current()
-	next := alone(own)
-	if !p.Broken {
-		theirs, err := config.Parse("the peer's configuration", text)
-		if err != nil {
-			return err
-		}
-		theirs.Cluster.SecretFile = own.Cluster.SecretFile
-		next = config.WithCluster(own, theirs)
-	}
-	if err := s.apply(next); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.keep(sharedState{p.Count, p.Node, config.ClusterRevision(withoutFiles(next)), p.Broken})
-	s.log.Info("took the peer's configuration", "from", p.Node, "count", p.Count, "broken", p.Broken)
-	return nil
 }
 
 // alone is the configuration of a node that has left its pair: it serves nothing, for the

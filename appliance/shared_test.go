@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vosbed/vosbed/appliance/config"
+	"github.com/vosbed/vosbed/appliance/internal/draft"
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
@@ -38,12 +40,22 @@ func member(t *testing.T, name string, services int) *shared {
 	}
 	f := &facts{}
 	f.setConfig(cfg, config.Revision(cfg))
-	a := &Appliance{facts: f, log: slog.New(slog.DiscardHandler)}
-	s, err := openShared(a, filepath.Join(t.TempDir(), "shared.json"))
+	dir := t.TempDir()
+	a := &Appliance{facts: f, log: slog.New(slog.DiscardHandler), settings: &settings{store: config.NewStore(filepath.Join(dir, "config.yaml"), filepath.Join(dir, "history"))}}
+	a.pairing = &pairing{Appliance: a}
+	s, err := openShared(a, filepath.Join(dir, "shared.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.apply = func(cfg lb.Config) error { f.setConfig(cfg, config.Revision(cfg)); return nil }
+	a.shared = s
+	a.draft, err = draft.Open(draft.Options{
+		File: filepath.Join(dir, "draft.json"), Tools: draftTools(), Current: f.current,
+		Apply: func(_ context.Context, cfg lb.Config) error { return s.apply(cfg) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 

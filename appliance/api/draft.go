@@ -36,8 +36,11 @@ type Draft struct {
 	Changes  []Change  `json:"changes"`
 	Mistakes []Mistake `json:"mistakes"` // what keeps it from taking effect
 	// Stale says that another configuration came into force meanwhile.
-	Stale  bool   `json:"stale"`
-	Impact Impact `json:"impact"`
+	Stale bool `json:"stale"`
+	// Overtaken tells of changes made here while the nodes of the pair could not reach
+	// each other, which the peer's overtook; to apply or to discard ends that.
+	Overtaken string `json:"overtaken,omitempty"`
+	Impact    Impact `json:"impact"`
 	// Trial is set while a configuration is in force that goes back by itself unless
 	// it is kept.
 	Trial *Trial `json:"trial,omitempty"`

@@ -44,6 +44,9 @@ func changesText(d api.Draft) string {
 	if d.Trial != nil {
 		fmt.Fprintf(&b, "on trial until %s, by %s: lbctl keep, or lbctl undo\n", d.Trial.Until.Format(time.RFC3339), d.Trial.Author)
 	}
+	if d.Overtaken != "" {
+		fmt.Fprintf(&b, "▲ %s\n", d.Overtaken)
+	}
 	if len(d.Changes) == 0 {
 		b.WriteString("nothing is pending\n")
 		return b.String()

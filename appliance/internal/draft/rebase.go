@@ -110,3 +110,44 @@ func withService(services, from []lb.VirtualService, name string) []lb.VirtualSe
 	services[have] = from[mine]
 	return services
 }
+
+// Rescue makes changes that were in force, from base to mine, pending changes to what is
+// in force now, and returns how many. ok is false where they clash with that, or where
+// something else is pending: then nothing has changed.
+func (s *Store) Rescue(author string, base, mine lb.Config) (changes int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	current, revision := s.refresh()
+	if s.draft != nil {
+		return 0, false
+	}
+	fresh := note{author, s.opts.Now().UTC()}
+	next, err := s.transplant(base, mine, current, revision, fresh)
+	if err != nil {
+		s.opts.Logger.Error("changes that were overtaken cannot be kept as pending ones", "err", err)
+		return 0, false
+	}
+	if next == nil {
+		return 0, true
+	}
+	return len(next.changes), true
+}
+
+// transplant leaves nothing pending on an error.
+func (s *Store) transplant(base, mine, current lb.Config, revision string, fresh note) (*draft, error) {
+	former, err := s.build(base, s.opts.Tools.Revision(base), mine, nil, fresh)
+	if err != nil || former == nil {
+		return nil, err
+	}
+	s.draft = former
+	want, ok := s.rebase(current)
+	s.draft = nil
+	if !ok {
+		return nil, ErrStale
+	}
+	next, err := s.build(current, revision, want, nil, fresh)
+	if err != nil || next == nil {
+		return nil, err
+	}
+	return next, s.replace(next)
+}

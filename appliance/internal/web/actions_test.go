@@ -25,11 +25,12 @@ func TestCommitBox(t *testing.T) {
 	}{
 		"layer 7":    {draft: api.Draft{Changes: []api.Change{change("services/Harmonic_Management/ports")}, Impact: api.Impact{Sessions: 412}}, has: []string{"Reload HAProxy", "Apply with 60-second auto-rollback", "Discard"}, not: []string{"Restart Heartbeat", "Apply changes"}, words: "Impact: 0 of 412 sessions affected."},
 		"layer 4":    {draft: api.Draft{Changes: []api.Change{change("services/Harmonic_Traffic/ports")}}, has: []string{"Apply changes"}, not: []string{"Restart Heartbeat", "Reload HAProxy"}, words: "otto, 2026-03-04 12:00:00 UTC"},
-		"pair":       {draft: api.Draft{Changes: []api.Change{change("cluster/paired"), change("node/role")}}, has: []string{"Restart Heartbeat"}, not: []string{"Reload HAProxy", "Apply changes"}, words: "all pending changes are applied"},
+		"pair":       {draft: api.Draft{Changes: []api.Change{change("cluster/paired"), change("node/role")}}, has: []string{"Restart Heartbeat"}, not: []string{"Reload HAProxy", "Apply changes", "Apply with 60-second auto-rollback"}, words: "all pending changes are applied"},
 		"both":       {draft: api.Draft{Changes: []api.Change{change("cluster/paired"), change("services/Harmonic_Management")}}, has: []string{"Restart Heartbeat", "Reload HAProxy"}},
 		"mistakes":   {draft: api.Draft{Changes: []api.Change{change("x")}, Mistakes: []api.Mistake{{Path: "services[0].real_servers", Message: "is missing", Hint: "add one"}}}, has: []string{"Discard"}, not: []string{"Apply"}, words: "services[0].real_servers: is missing: add one"},
 		"stale":      {draft: api.Draft{Changes: []api.Change{change("x")}, Stale: true}, has: []string{"Discard"}, not: []string{"Apply"}, words: "Another configuration came into force"},
 		"trial":      {draft: api.Draft{Trial: &api.Trial{Until: noon().Add(43 * time.Second), Author: "otto"}}, has: []string{"Keep", "Go back now"}, not: []string{"Apply", "Discard"}, words: "in 43 seconds, at 2026-03-04 12:00:43 UTC"},
+		"overtaken":  {draft: api.Draft{Overtaken: "both nodes were changed <here>"}, has: []string{"Discard"}, not: []string{"Apply changes"}, words: "Both nodes were changed <here>."},
 		"trial more": {draft: api.Draft{Trial: &api.Trial{Until: noon()}, Changes: []api.Change{change("x")}}, has: []string{"Keep", "Discard"}, not: []string{"Apply"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -123,7 +124,7 @@ func TestPaired(t *testing.T) {
 	st := api.Status{Node: "lb1", Seat: "primary", Role: "active", Pair: api.Pair{PeerAlive: true, PeerRole: "passive", InSync: true, LeaseHeld: true, Reason: "started", Paths: []api.Path{{Name: "pair", Up: true}}, Pings: []api.Ping{{Addr: "192.168.94.1", Up: true}}}}
 	d.lb.answer("GET "+api.PathStatus, st)
 	d.lb.answer("GET /api/v1/draft/parts/node", api.PartDraft{Fields: api.Fields{"heartbeat[0].local": "192.168.94.101:6694", "heartbeat[0].peer": "192.168.94.102:6694"}})
-	p := d.open("/lbadmin/availability").want(200, "High Availability Configuration - primary", "Primary", "Secondary", "192.168.94.101", "192.168.94.102", "Active", "Passive", "In sync", "Lease", "Path pair", "192.168.94.1", "Break Clustered Pair")
+	p := d.open("/lbadmin/availability").want(200, "High Availability Configuration - primary", "Primary", "Secondary", "192.168.94.101", "192.168.94.102", "Active", "Passive", "In sync", "Lease", "Path pair", "last heard just now", "192.168.94.1", "Break Clustered Pair")
 	if !p.has("Release") || p.has("Take over") {
 		t.Errorf("buttons: %q", p.actions())
 	}

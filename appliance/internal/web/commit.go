@@ -39,6 +39,11 @@ func (f frame) ApplyWords() []string {
 	return out
 }
 
+// Trials reports whether the pending changes can be tried: a pair cannot be made on trial.
+func (f frame) Trials() bool {
+	return !slices.ContainsFunc(f.Draft.Changes, func(c api.Change) bool { return c.Path == "cluster/paired" })
+}
+
 // proxied reports whether a change is of a layer-7 service.
 func (f frame) proxied(c api.Change) bool {
 	rest, ok := strings.CutPrefix(c.Path, "services/")

@@ -65,9 +65,9 @@ func (v *visit) frame(screen, title string) frame {
 	return f
 }
 
-// pending adds the pending changes, if there are any.
+// pending adds the pending changes, if there are any, or what is to be known of others.
 func (v *visit) pending(f *frame) {
-	if d, err := v.api.Draft(v.ctx()); err == nil && (len(d.Changes) > 0 || d.Trial != nil) {
+	if d, err := v.api.Draft(v.ctx()); err == nil && (len(d.Changes) > 0 || d.Trial != nil || d.Overtaken != "") {
 		f.Draft = &d
 		f.Proxied = v.proxiedServices(f.Status)
 	}
