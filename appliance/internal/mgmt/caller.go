@@ -32,6 +32,7 @@ type caller struct {
 	user      string
 	role      accounts.Role
 	known     bool // whoever it is has proved it
+	console   bool // on the node itself
 	from      netip.Addr
 	agent     string
 	token     string // of a session, "" = it is none
@@ -42,8 +43,11 @@ type caller struct {
 
 // where is how the audit trail tells where a call came from.
 func (c caller) where() string {
-	if !c.from.IsValid() {
+	switch {
+	case c.console:
 		return "console"
+	case !c.from.IsValid():
+		return "unknown"
 	}
 	return c.from.String()
 }
@@ -64,7 +68,7 @@ func callerOf(r *http.Request) caller {
 // onConsole vouches for who may open the daemon's own socket.
 func onConsole(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, withCaller(r, caller{user: "root", role: accounts.Admin, known: true, confirmed: true}))
+		next.ServeHTTP(w, withCaller(r, caller{user: "root", role: accounts.Admin, known: true, console: true, confirmed: true}))
 	})
 }
 
@@ -112,34 +116,51 @@ func bearer(r *http.Request) (token string, sent bool) {
 	return strings.TrimSpace(token), true
 }
 
+// maxOpenBody bounds what anybody may send in bytes: the rest is for those who are known.
+const maxOpenBody = 8 << 10
+
 // guard lets through who may and keeps the trail of what was changed.
 func (s *Server) guard(row route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		c := callerOf(r)
-		switch {
-		case row.open:
-		case !c.known:
-			w.Header().Set("WWW-Authenticate", `Bearer realm="vosbed"`)
-			fail(w, http.StatusUnauthorized, "a valid session or token is needed (Authorization: Bearer …): log in, or run lbctl token on the node")
+		if !admitted(w, r, row) {
 			return
-		case c.role < row.least:
-			fail(w, http.StatusForbidden, fmt.Sprintf("%s has the role %s: this needs the role %s", c.user, c.role, row.least))
-			return
-		case row.sensitive && !c.confirmed:
-			failWith(w, api.Problem{Status: http.StatusForbidden, Detail: "give your password once more for this", Confirm: true})
-			return
+		}
+		if row.open {
+			r.Body = http.MaxBytesReader(w, r.Body, maxOpenBody)
 		}
 		if row.action == "" {
 			row.handle(w, r)
 			return
 		}
-		done := &outcome{ResponseWriter: w, text: "done"}
+		done := &outcome{ResponseWriter: w, text: "broke off"} // a handler may panic
 		notes := &notes{}
+		defer func() {
+			if !row.open || done.tells() {
+				s.remember(row, r, notes, done.text)
+			}
+		}()
 		row.handle(done, r.WithContext(context.WithValue(r.Context(), notesKey{}, notes)))
-		if done.status != http.StatusTooManyRequests { // who is sent away does not fill the trail
-			s.remember(row, r, notes, done.text)
-		}
+		done.end()
 	}
+}
+
+// admitted answers those who may not.
+func admitted(w http.ResponseWriter, r *http.Request, row route) bool {
+	c := callerOf(r)
+	switch {
+	case row.open:
+	case !c.known:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="vosbed"`)
+		fail(w, http.StatusUnauthorized, "a valid session or token is needed (Authorization: Bearer …): log in, or run lbctl token on the node")
+		return false
+	case c.role < row.least:
+		fail(w, http.StatusForbidden, fmt.Sprintf("%s has the role %s: this needs the role %s", c.user, c.role, row.least))
+		return false
+	case row.sensitive && !c.confirmed:
+		failWith(w, api.Problem{Status: http.StatusForbidden, Detail: "give your password once more for this", Confirm: true})
+		return false
+	}
+	return true
 }
 
 // outcome notes why a call was refused.
@@ -151,6 +172,18 @@ type outcome struct {
 
 // refused is called by fail.
 func (o *outcome) refused(status int, why string) { o.status, o.text = status, why }
+
+// end says that the handler has come to its end.
+func (o *outcome) end() {
+	if o.status == 0 && o.text == "broke off" {
+		o.text = "done"
+	}
+}
+
+// tells reports whether the outcome of an open call belongs into the trail: a right or a
+// wrong password does. What a stranger may send as often as they like does not, or it
+// would push everything else out.
+func (o *outcome) tells() bool { return o.status == 0 || o.status == http.StatusUnauthorized }
 
 // Unwrap lets http.ResponseController through.
 func (o *outcome) Unwrap() http.ResponseWriter { return o.ResponseWriter }

@@ -3,6 +3,7 @@ package mgmt
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
@@ -31,9 +32,21 @@ func (s *Server) postSession(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	people.Gate.Succeeded(in.User, c.from)
+	s.letIn(w, r, account)
+}
+
+// letIn begins a session. Whoever takes the account away meanwhile ends its sessions
+// after that, so an account that is still the same now cannot be gone without this one.
+func (s *Server) letIn(w http.ResponseWriter, r *http.Request, account accounts.Account) {
+	people, c := s.opts.People, callerOf(r)
 	token, session := people.Sessions.Start(account, c.from, c.agent)
 	if err := people.Sessions.Confirm(token); err != nil { // the password was given this very moment
 		s.refuse(w, r, err)
+		return
+	}
+	if !slices.Contains(people.Accounts.List(), account) {
+		people.Sessions.End(token)
+		fail(w, http.StatusUnauthorized, "the user name or the password is wrong")
 		return
 	}
 	reply(w, api.LoggedIn{Token: token, Session: s.wire(session, session.ID)})
@@ -87,6 +100,7 @@ func (s *Server) postConfirm(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
+	people.Gate.Succeeded(c.user, c.from)
 	if err := people.Sessions.Confirm(c.token); err != nil {
 		s.refuse(w, r, err)
 		return
@@ -199,6 +213,7 @@ func (s *Server) putPassword(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, people(err))
 		return
 	}
+	s.opts.People.Gate.Succeeded(c.user, c.from)
 	s.opts.People.Sessions.EndUser(c.user, c.token)
 	w.WriteHeader(http.StatusNoContent)
 }

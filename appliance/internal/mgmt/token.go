@@ -36,7 +36,7 @@ func (s *Server) apiToken(c *caller, text string) bool {
 // postToken is for the unix socket: a stolen token must not be able to lock the
 // operator out.
 func (s *Server) postToken(w http.ResponseWriter, r *http.Request) {
-	if c := callerOf(r); c.from.IsValid() {
+	if !callerOf(r).console {
 		fail(w, http.StatusForbidden, "a new token is made on the node itself only: run lbctl token there")
 		return
 	}

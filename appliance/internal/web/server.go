@@ -48,8 +48,11 @@ func New(opts Options) (*Server, error) {
 	return &Server{opts: opts, files: f, views: v}, nil
 }
 
-// maxForm bounds the body of a form in bytes.
-const maxForm = 1 << 20
+// maxForm bounds the body of a form in bytes, maxOpenForm one that needs no session.
+const (
+	maxForm     = 1 << 20
+	maxOpenForm = 32 << 10
+)
 
 // Handler serves everything below Root, and leads "/" there.
 func (s *Server) Handler() http.Handler {
@@ -124,17 +127,20 @@ func (s *Server) enter(row route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		token := tokenOf(r)
 		v := &visit{Server: s, w: w, r: r, api: s.opts.API.As(token, caller(r, row.background))}
-		if err := r.ParseForm(); err != nil {
-			v.fail(http.StatusBadRequest, "the form cannot be read: it may be too long")
-			return
-		}
-		if !row.open {
+		if row.open {
+			r.Body = http.MaxBytesReader(w, r.Body, maxOpenForm)
+		} else {
 			session, err := v.api.Session(r.Context())
 			if err != nil {
+				r.Body = http.NoBody // forms of strangers are not read
 				v.refuse(err)
 				return
 			}
 			v.session = session
+		}
+		if err := r.ParseForm(); err != nil {
+			v.fail(http.StatusBadRequest, "the form cannot be read: it may be too long")
+			return
 		}
 		if err := row.serve(v); err != nil {
 			v.refuse(err)
