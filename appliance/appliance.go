@@ -39,6 +39,7 @@ type Appliance struct {
 	draft    *draft.Store
 	pairing  *pairing
 	shared   *shared
+	farewell *farewell
 	stats    *stats.Ring
 	book     *logbook.Book
 	web      atomic.Pointer[front.Handle] // nil = there is no web process
@@ -90,6 +91,8 @@ func New(opts Options) (*Appliance, error) {
 	if err = a.openOffice(); err != nil {
 		return nil, errors.Join(err, a.engine.Close(), a.proxy.Close())
 	}
+	cfg = a.dismissedBefore(cfg)
+	sources.setConfig(cfg, config.Revision(cfg))
 	if a.pair, err = newPair(a, cfg); err != nil {
 		return nil, errors.Join(&ConfigError{err}, a.engine.Close(), a.proxy.Close())
 	}

@@ -14,6 +14,8 @@ import (
 type facts struct {
 	overrides *override.Store
 	health    func() map[lb.RealID]lb.Health
+	// parting says that the VIPs are still those of a pair: see farewell. nil = they are not.
+	parting func(lb.Config) bool
 
 	mu       sync.Mutex
 	config   lb.Config
@@ -44,6 +46,9 @@ func (f *facts) inputs() plan.Inputs {
 	f.mu.Lock()
 	config, links := f.config, f.links
 	f.mu.Unlock()
+	if f.parting != nil && f.parting(config) {
+		config.Cluster.Paired = true // what serves heeds the lease as before
+	}
 	known := map[lb.RealID]bool{}
 	for id, h := range f.health() {
 		// A server without a verdict is not known yet, rather than down.

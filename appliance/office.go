@@ -19,6 +19,10 @@ import (
 func (a *Appliance) openOffice() error {
 	state := a.opts.StateDir
 	var err error
+	if a.farewell, err = openFarewell(filepath.Join(state, "farewell.json")); err != nil {
+		return err
+	}
+	a.facts.parting = func(cfg lb.Config) bool { return a.farewell.of(cfg) != nil }
 	if a.shared, err = openShared(a, filepath.Join(state, "shared.json")); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/internal/peer"
@@ -29,6 +30,8 @@ const (
 type pair struct {
 	handle   *sentinel.Handle
 	repl     *replication
+	farewell *farewell
+	parting  atomic.Bool // the pair is a former one: see farewell
 	blind    *blindness
 	leaseDir string
 	publish  func()
@@ -43,7 +46,13 @@ type pair struct {
 
 func newPair(a *Appliance, cfg lb.Config) (*pair, error) {
 	p := &pair{
-		leaseDir: a.opts.BPFFS, publish: a.publish, log: a.log, blind: a.blind,
+		leaseDir: a.opts.BPFFS, publish: a.publish, log: a.log, blind: a.blind, farewell: a.farewell,
+	}
+	p.farewell.change = func() {
+		now, _ := a.facts.current()
+		if err := p.reconfigure(now); err != nil {
+			a.log.Error("the former pair is not left", "err", err)
+		}
 	}
 	if a.opts.Dataplane == "memory" {
 		p.leaseDir = "" // the model has no lease in the kernel
@@ -60,7 +69,10 @@ func newPair(a *Appliance, cfg lb.Config) (*pair, error) {
 // has changed.
 func (p *pair) reconfigure(cfg lb.Config) error {
 	var secret []byte
-	if cfg.Cluster.Paired {
+	former := p.farewell.of(cfg)
+	if former != nil {
+		cfg, secret = former.dress(cfg), former.Secret
+	} else if cfg.Cluster.Paired {
 		var err error
 		if secret, err = readSecret(cfg.Cluster.SecretFile); err != nil {
 			return err
@@ -76,6 +88,7 @@ func (p *pair) reconfigure(cfg lb.Config) error {
 		p.repl.configure(cfg, secret)
 	}
 	p.config, p.secret = cfg, secret
+	p.parting.Store(former != nil)
 	if p.ready {
 		p.configure()
 	}
@@ -148,6 +161,19 @@ func (p *pair) status() lb.PairStatus {
 	return s
 }
 
+// shown is the status as people are to see it: a node that waits to tell a former peer of
+// the end of their pair is a single one.
+func (p *pair) shown() lb.PairStatus {
+	s := p.status()
+	if !p.parting.Load() || s.Role != lb.Active {
+		return s
+	}
+	return lb.PairStatus{
+		Role: lb.Standalone, Since: s.Since, Reason: "the pair was broken", LeaseHeld: s.LeaseHeld,
+		Pings: s.Pings, RealTime: s.RealTime, RealTimeNo: s.RealTimeNo,
+	}
+}
+
 func (p *pair) watch(ctx context.Context) error {
 	for {
 		select {
@@ -181,7 +207,7 @@ const (
 // handOver gives the VIPs to a peer that is ready for them and waits until it has
 // them. Without one it does nothing: kernel state and lease stay as they are.
 func (p *pair) handOver(ctx context.Context) {
-	if s := p.handle.State(); s.Role != lb.Active || !s.PeerAlive {
+	if s := p.handle.State(); s.Role != lb.Active || !s.PeerAlive || p.parting.Load() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, handOverWithin)

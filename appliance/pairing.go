@@ -298,27 +298,47 @@ const (
 )
 
 // Break makes two single nodes of the pair: this one keeps the virtual services, the other
-// one serves nothing.
+// one serves nothing. A peer that cannot be told now is told when it is back; once more,
+// Break forgets it.
 func (p *pairing) Break(ctx context.Context, user string) error {
 	cfg, _ := p.facts.current()
 	if !cfg.Cluster.Paired {
-		return fmt.Errorf("%w: this node has no peer", mgmt.ErrRefused)
+		forgotten, err := p.forgetPeer()
+		if err == nil && !forgotten {
+			err = fmt.Errorf("%w: this node has no peer", mgmt.ErrRefused)
+		}
+		return err
 	}
 	p.forget()
 	p.log.InfoContext(ctx, "breaking the pair", "user", user)
-	p.shared.broke(cfg.Node.Name)
-	gone := p.peerLeaves(ctx)
-	if err := p.adopt(single(cfg)); err != nil {
-		return refusal(err)
+	if !p.shared.broke(cfg.Node.Name) {
+		return errBrokenThere
 	}
-	if !gone {
-		return fmt.Errorf("%w: this node is single now and serves, but the peer did not answer: "+
-			"reset it before it comes back, for it still believes in the pair", mgmt.ErrRefused)
-	}
-	return nil
+	kept := p.farewell.begin(cfg)
+	return refusal(p.goOnAlone(p.peerLeaves(ctx), kept))
 }
 
-// peerLeaves waits until the peer is silent; false = it could not be told.
+var errBrokenThere = fmt.Errorf("%w: the peer has broken the pair: it keeps the virtual services, and this node serves nothing", mgmt.ErrRefused)
+
+// goOnAlone makes a single node of this one: once the peer is gone, or if the peer can be
+// told later, which kept says.
+func (p *pairing) goOnAlone(gone bool, kept error) error {
+	p.settings.reloading.Lock()
+	defer p.settings.reloading.Unlock()
+	cfg, _ := p.facts.current()
+	if !cfg.Cluster.Paired || p.shared.dismissed(cfg.Node.Name) {
+		return errBrokenThere
+	}
+	if gone {
+		_, kept = p.farewell.end()
+	}
+	if kept != nil {
+		return kept
+	}
+	return p.replace(single(cfg))
+}
+
+// peerLeaves waits until the peer knows and is silent; false = it could not be told.
 func (p *pairing) peerLeaves(ctx context.Context) bool {
 	if st := p.pair.status(); !st.PeerAlive {
 		return false
@@ -327,7 +347,7 @@ func (p *pairing) peerLeaves(ctx context.Context) bool {
 	defer cancel()
 	tick := time.NewTicker(farewellLook)
 	defer tick.Stop()
-	for p.pair.status().PeerAlive {
+	for !p.shared.known() || p.pair.status().PeerAlive {
 		select {
 		case <-ctx.Done():
 			return false

@@ -172,3 +172,48 @@ func onlyOne(t *testing.T, b *node) (stop func()) {
 	}()
 	return sync.OnceFunc(func() { close(end); <-done })
 }
+
+// TestBreakWhileThePeerIsOff: the peer learns of it when it is back, and never has the VIP.
+func TestBreakWhileThePeerIsOff(t *testing.T) {
+	a, b := freshPair(t)
+	ctx := t.Context()
+	a.change(
+		func(c *api.Client) error {
+			return c.AddService(ctx, "", api.Fields{"name": "traffic", "address": "192.168.94.110", "ports": "60000", "check.type": "on"})
+		},
+		func(c *api.Client) error {
+			return c.AddServer(ctx, "", "traffic", api.Fields{"name": "HT1", "address": "192.168.94.115"})
+		},
+	)
+	report, err := a.client.LookAtPeer(ctx, "192.168.94.102")
+	a.must(err)
+	a.must(a.client.CreatePair(ctx, api.PairCreate{Local: "192.168.94.101", Address: report.Address, Fingerprint: report.Fingerprint, Password: goodPassword}))
+	a.must(a.client.Apply(ctx, "", ""))
+	until(t, "a pair", func() bool { return a.is("active")() && b.is("passive")() })
+	b.stop()
+	until(t, "the loss is seen", func() bool { return !a.status().Pair.PeerAlive })
+
+	a.must(a.client.BreakPair(ctx))
+	until(t, "a single node that says what is left", func() bool {
+		s := a.status()
+		return s.Role == "standalone" && strings.Contains(strings.Join(s.Problems, "\n"), "192.168.94.102 does not know it yet")
+	})
+	a.stop()
+	a.start() // it remembers
+	until(t, "it serves", func() bool { return a.hasVIP() && a.status().Role == "standalone" })
+
+	watch := onlyOne(t, b)
+	defer watch()
+	b.start()
+	until(t, "the peer has left", func() bool { s := b.status(); return s.Role == "standalone" && len(s.Services) == 0 })
+	until(t, "nothing is left to say", func() bool {
+		return a.hasVIP() && !strings.Contains(strings.Join(a.status().Problems, "\n"), "does not know")
+	})
+	if _, err := os.Stat(filepath.Join(a.dir, "state", "farewell.json")); err == nil {
+		t.Error("the former secret is still there")
+	}
+	var problem *api.ProblemError
+	if err := a.client.BreakPair(ctx); !errors.As(err, &problem) || problem.Problem.Status != 409 {
+		t.Errorf("a single node breaks its pair: %v", err)
+	}
+}

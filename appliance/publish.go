@@ -45,7 +45,7 @@ func (a *Appliance) build(ctx context.Context) {
 	f := status.Facts{
 		Config: cfg, Revision: revision, Plan: done.plan, Failed: done.failed,
 		Health: a.health.Snapshot(), Overrides: a.facts.overrides.All(),
-		Pair: a.pair.status(), Counters: map[string]lb.ServiceCounters{}, Notes: a.notes(),
+		Pair: a.pair.shown(), Counters: map[string]lb.ServiceCounters{}, Notes: a.notes(),
 		At: time.Now(),
 	}
 	a.readEngine(ctx, &f)
@@ -56,7 +56,8 @@ func (a *Appliance) build(ctx context.Context) {
 
 // notes are the problems of the parts that no fact tells of.
 func (a *Appliance) notes() []string {
-	notes := slices.Concat(a.settings.problems(), a.shared.problems())
+	cfg, _ := a.facts.current()
+	notes := slices.Concat(a.settings.problems(), a.shared.problems(), a.farewell.problems(cfg))
 	if h := a.web.Load(); h != nil && h.Problem() != "" {
 		notes = append(notes, h.Problem())
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/vosbed/vosbed/appliance/config"
 	"github.com/vosbed/vosbed/appliance/internal/peer"
@@ -35,7 +36,9 @@ type shared struct {
 	former  lb.Config     // that was in force before the next change
 	pieces  map[int]piece // of a newer state, by index
 	problem string
-	there   string // the peer, where changes wait that were overtaken
+	parted  bool      // the peer knows that this node has broken the pair
+	told    time.Time // when the peer said that it has
+	there   string    // the peer, where changes wait that were overtaken
 }
 
 // sharedState is the file.
@@ -135,12 +138,47 @@ func (s *shared) ancestor(of sharedState, cfg lb.Config) *ancestor {
 	return &ancestor{of.Count, of.Node, text}
 }
 
-// broke tells the peer that the pair is no more.
-func (s *shared) broke(node string) {
+// broke tells the peer that the pair is no more; false = the peer was first.
+func (s *shared) broke(node string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.keep(sharedState{Count: s.state.Count + 1, Node: node, Broken: true})
+	if s.state.Broken && s.state.Node != node {
+		return false
+	}
+	if !s.state.Broken {
+		s.keep(sharedState{Count: s.state.Count + 1, Node: node, Broken: true})
+		s.parted = false
+	}
 	s.tell()
+	return true
+}
+
+// broken reports whether one of the nodes has broken the pair.
+func (s *shared) broken() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.Broken
+}
+
+// dismissed reports whether the peer has told this node that it has broken the pair.
+func (s *shared) dismissed(node string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.Broken && s.state.Node != node
+}
+
+// answered reports whether the peer has had the time to learn that this node was told.
+func (s *shared) answered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.told) >= farewellPause
+}
+
+// known reports whether the peer knows that this node has broken the pair.
+func (s *shared) known() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.parted
 }
 
 // reset forgets former pairs: what a new primary says is newer than all of it.
@@ -245,8 +283,13 @@ func (s *shared) Parts() ([][]byte, error) {
 	return out, nil
 }
 
-func (p piece) newer(count uint64, node string) bool {
-	return cmp.Or(cmp.Compare(p.Count, count), cmp.Compare(p.Node, node)) > 0
+// newer reports whether a part is of a newer state. The end of the pair is newer than all
+// that was changed in it, on whichever node.
+func (p piece) newer(s sharedState) bool {
+	if p.Broken != s.Broken {
+		return p.Broken
+	}
+	return cmp.Or(cmp.Compare(p.Count, s.Count), cmp.Compare(p.Node, s.Node)) > 0
 }
 
 // alone is the configuration of a node that has left its pair: it serves nothing, for the

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/vosbed/vosbed/appliance/config"
 	"github.com/vosbed/vosbed/appliance/internal/draft"
@@ -43,6 +44,9 @@ func member(t *testing.T, name string, services int) *shared {
 	dir := t.TempDir()
 	a := &Appliance{facts: f, log: slog.New(slog.DiscardHandler), settings: &settings{store: config.NewStore(filepath.Join(dir, "config.yaml"), filepath.Join(dir, "history"))}}
 	a.pairing = &pairing{Appliance: a}
+	if a.farewell, err = openFarewell(filepath.Join(dir, "farewell.json")); err != nil {
+		t.Fatal(err)
+	}
 	s, err := openShared(a, filepath.Join(dir, "shared.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -137,6 +141,14 @@ func TestBrokenPairLeavesTheOtherEmpty(t *testing.T) {
 	one, two := member(t, "lb1", 3), member(t, "lb2", 3)
 	one.broke("lb1")
 	tell(t, one, two)
+	tell(t, two, one)
+	if !one.known() {
+		t.Error("lb1 does not know that lb2 was told")
+	}
+	two.told = time.Time{} // a while ago
+	if told, err := two.leave(); !told || err != nil {
+		t.Error(told, err)
+	}
 	cfg, _ := two.facts.current()
 	if cfg.Cluster.Paired || len(cfg.Services) != 0 || len(cfg.Node.Paths) != 0 || cfg.Node.Name != "lb2" {
 		t.Errorf("lb2 is %+v", cfg)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/vosbed/vosbed/appliance/config"
 	"github.com/vosbed/vosbed/appliance/lb"
@@ -37,7 +38,7 @@ func (s *shared) collect(p piece) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.heed(p)
-	if !p.newer(s.state.Count, s.state.Node) {
+	if !p.newer(s.state) {
 		return nil, nil
 	}
 	for _, have := range s.pieces {
@@ -65,7 +66,11 @@ func (s *shared) collect(p piece) ([]byte, error) {
 // changes that were overtaken. It is called with the lock held.
 func (s *shared) heed(p piece) {
 	s.there = p.Lost
-	if p.Count != s.state.Count || p.Node != s.state.Node || s.state.Broken || s.equal() {
+	if p.Count != s.state.Count || p.Node != s.state.Node || p.Broken != s.state.Broken || s.equal() {
+		return
+	}
+	if p.Broken {
+		s.parted = true
 		return
 	}
 	cfg, _ := s.facts.current()
@@ -91,23 +96,24 @@ func (s *shared) take(p piece, text []byte) error {
 	s.mu.Lock()
 	before := s.state
 	s.mu.Unlock()
-	if !p.newer(before.Count, before.Node) {
+	if !p.newer(before) {
 		return nil // somebody has changed this node's meanwhile
 	}
+	if p.Broken { // see Appliance.leave
+		s.mu.Lock()
+		s.told = time.Now()
+		s.mu.Unlock()
+		s.hold(sharedState{Count: p.Count, Node: p.Node, Broken: true})
+		return nil
+	}
 	own, _ := s.facts.current()
-	next := alone(own)
-	if !p.Broken {
-		theirs, err := config.Parse("the peer's configuration", text)
-		if err != nil {
-			return err
-		}
-		theirs.Cluster.SecretFile = own.Cluster.SecretFile
-		next = config.WithCluster(own, theirs)
+	theirs, err := config.Parse("the peer's configuration", text)
+	if err != nil {
+		return err
 	}
-	after := sharedState{Count: p.Count, Node: p.Node, Revision: config.ClusterRevision(withoutFiles(next)), Broken: p.Broken}
-	if !p.Broken {
-		after.Lost = s.overtaken(p, own, next)
-	}
+	theirs.Cluster.SecretFile = own.Cluster.SecretFile
+	next := config.WithCluster(own, theirs)
+	after := sharedState{Count: p.Count, Node: p.Node, Revision: config.ClusterRevision(withoutFiles(next)), Lost: s.overtaken(p, own, next)}
 	return s.follow(before, after, next)
 }
 
@@ -124,11 +130,9 @@ func (s *shared) follow(before, after sharedState, next lb.Config) error {
 		}
 		return err
 	}
-	if !after.Broken {
-		after.Base = s.ancestor(after, next)
-	}
+	after.Base = s.ancestor(after, next)
 	s.hold(after)
-	s.log.Info("took the peer's configuration", "from", after.Node, "count", after.Count, "broken", after.Broken)
+	s.log.Info("took the peer's configuration", "from", after.Node, "count", after.Count)
 	return nil
 }
 

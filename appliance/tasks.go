@@ -41,6 +41,7 @@ func (a *Appliance) tasks(ctx context.Context) ([]task, error) {
 		{"defence", a.defend},
 		{"replication", a.pair.repl.run},
 		{"pending configuration", a.draft.Run},
+		{"broken pair", a.part},
 		{"graphs", a.stats.Run},
 	}
 	management, err := a.management(ctx)

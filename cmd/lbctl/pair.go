@@ -64,6 +64,9 @@ func reportText(r api.PeerReport) string {
 func (a *app) breakPairCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "break", Short: "Make two single nodes of the pair; this one keeps the services", Args: noArgs,
+		Long: "Make two single nodes of the pair. This one keeps the services, the other one serves nothing.\n" +
+			"A peer that does not answer learns of it when it is back, and lbctl status tells so until\n" +
+			"then. Once more, lbctl ha break forgets a peer that never comes back.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.edit("the pair is broken: this node is single and serves", func(c *api.Client) error { return c.BreakPair(cmd.Context()) })
 		},
