@@ -88,6 +88,7 @@ func (p *pair) reconfigure(cfg lb.Config) error {
 		p.repl.configure(cfg, secret)
 	}
 	p.config, p.secret = cfg, secret
+	p.vips = p.own(p.vips)
 	p.parting.Store(former != nil)
 	if p.ready {
 		p.configure()
@@ -131,12 +132,23 @@ func readSecret(path string) ([]byte, error) {
 func (p *pair) set(_ context.Context, vips []plan.VIP) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	vips = p.own(vips)
 	if p.ready && slices.Equal(p.vips, vips) {
 		return nil
 	}
 	p.vips, p.ready = slices.Clone(vips), true
 	p.configure()
 	return nil
+}
+
+// own drops the addresses of an earlier plan: a node that leaves its pair has no services
+// from that moment on, and as a single node it would take them. It is called with the lock
+// held.
+func (p *pair) own(vips []plan.VIP) []plan.VIP {
+	if len(p.config.Services) == 0 {
+		return nil
+	}
+	return vips
 }
 
 // configure is called with the lock held.

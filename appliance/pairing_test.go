@@ -107,7 +107,6 @@ func TestPairByAddressAndPassword(t *testing.T) {
 		t.Errorf("a change on the secondary: %v", err)
 	}
 
-	watch()
 	a.must(a.client.BreakPair(ctx))
 	until(t, "two single nodes", func() bool { return a.status().Role == "standalone" && b.status().Role == "standalone" })
 	until(t, "the one goes on", a.hasVIP)
