@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,6 +21,7 @@ import (
 	"github.com/vosbed/vosbed/appliance/config"
 	"github.com/vosbed/vosbed/appliance/internal/mgmt"
 	"github.com/vosbed/vosbed/appliance/internal/support"
+	"github.com/vosbed/vosbed/appliance/lb"
 	"github.com/vosbed/vosbed/internal/buildinfo"
 )
 
@@ -47,11 +49,7 @@ func (h *helpdesk) support() support.Facts {
 	if err := unix.Access(f.Storage.HistoryDir, unix.W_OK); err != nil {
 		f.Storage.History = fmt.Errorf("%s cannot be written: %w", f.Storage.HistoryDir, err)
 	}
-	if done := h.applied.Load(); done != nil {
-		for _, v := range done.plan.VIPs {
-			f.VIPs = append(f.VIPs, support.VIP{Addr: v.Addr, Interface: v.Interface})
-		}
-	}
+	f.VIPs = h.carried(cfg)
 	for _, path := range h.secretFiles() {
 		info, err := os.Stat(path)
 		s := support.Secret{Path: path, Err: err}
@@ -67,6 +65,24 @@ func (h *helpdesk) support() support.Facts {
 		}
 	}
 	return f
+}
+
+// carried lists every VIP once, with the interface that the plan found for it.
+func (h *helpdesk) carried(cfg lb.Config) []support.VIP {
+	found := map[netip.Addr]string{}
+	if done := h.applied.Load(); done != nil {
+		for _, v := range done.plan.VIPs {
+			found[v.Addr] = v.Interface
+		}
+	}
+	var out []support.VIP
+	for _, s := range cfg.Services {
+		v := support.VIP{Addr: s.Addr, Interface: found[s.Addr]}
+		if !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // secretFiles are the files that hold a secret: those of the state directory, and the one

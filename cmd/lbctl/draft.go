@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -242,27 +241,6 @@ func (a *app) revertCommand() *cobra.Command {
 		Long: "revert takes a configuration of lbctl history as pending changes; the node's own part\nstays. Look at it with lbctl changes, then lbctl apply.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.edit("configuration "+args[0]+" is pending", func(c *api.Client) error { return c.Revert(cmd.Context(), "", args[0]) })
-		},
-	}
-}
-
-// maxFile bounds a configuration file in bytes, as the API does.
-const maxFile = 1 << 20
-
-func (a *app) restoreCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "restore FILE", Short: "Make the pending configuration equal to a file", Args: cobra.ExactArgs(1),
-		Long:    "restore takes a file of lbctl config as pending changes. Of a file of another node the\nnode's own part is left out. Look at it with lbctl changes, then lbctl apply.",
-		Example: "  lbctl config > backup.yaml\n  lbctl restore backup.yaml && lbctl changes",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			data, err := os.ReadFile(args[0])
-			if err != nil {
-				return err
-			}
-			if len(data) > maxFile {
-				return inputError(fmt.Sprintf("%s is longer than %d MiB: it is no configuration", args[0], maxFile>>20))
-			}
-			return a.edit(args[0]+" is pending", func(c *api.Client) error { return c.Restore(cmd.Context(), "", data) })
 		},
 	}
 }

@@ -77,12 +77,13 @@ type Backend struct {
 	Graphs   Graphs
 	Logs     Logs
 	Support  Support
+	Backups  Backups
 }
 
 func (b Backend) complete() bool {
 	return b.Status != nil && b.Operator != nil && b.Table != nil && b.Config != nil &&
 		b.Drafts != nil && b.Past != nil && b.Pairing != nil && b.Graphs != nil && b.Logs != nil &&
-		b.Support != nil
+		b.Support != nil && b.Backups != nil
 }
 
 // Filter picks persistence entries; zero fields match everything.

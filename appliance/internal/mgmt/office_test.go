@@ -68,6 +68,17 @@ func (f *fake) Revert(_ context.Context, by By, number int) error {
 	return f.note("revert %v %d", by, number)
 }
 
+// kept is the fake's backups: another Restore is that of its draft.
+type kept struct{ *fake }
+
+func (k kept) Backup(_ context.Context, passphrase string) (file []byte, holds []string, err error) {
+	return []byte("packed"), []string{"configuration r1", "accounts"}, k.note("backup %s", passphrase)
+}
+
+func (k kept) Restore(_ context.Context, by By, want api.Restore) (api.Restored, error) {
+	return api.Restored{Node: "lb1", Revision: "r1", Restored: []string{"the accounts"}}, k.note("unpack %v %s %s", by, want.File, want.Passphrase)
+}
+
 func (f *fake) Checks(context.Context) (api.SupportChecks, error) {
 	return api.SupportChecks{Verdict: api.CheckOK}, f.note("checks")
 }

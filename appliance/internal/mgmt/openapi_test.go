@@ -81,6 +81,9 @@ func exchanges() map[string]exchange {
 		"POST " + api.PathPairCreate:     {in: api.PairCreate{}},
 		"POST " + api.PathPairJoin:       {in: api.PairJoin{}, out: api.PairJoined{}},
 		"POST " + api.PathPairBreak:      {},
+		"GET " + api.PathBackup:          {out: "application/gzip"},
+		"POST " + api.PathBackup:         {in: api.BackupSeal{}, out: "application/gzip"},
+		"POST " + api.PathRestore:        {in: api.Restore{}, out: api.Restored{}},
 		"GET " + api.PathSupportChecks:   {out: api.SupportChecks{}},
 		"GET " + api.PathSupportArchive:  {out: "application/gzip"},
 	}

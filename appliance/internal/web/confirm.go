@@ -88,6 +88,9 @@ func (v *visit) askPassword(wrong string) {
 // secretField says whether a field of an action's form is a password, and what it is
 // called. What is not known by name is taken for one rather than shown.
 func secretField(action, name string) (secret bool, label string) {
+	if name == "passphrase" || action == sealedPath {
+		return true, passphraseLabel
+	}
 	if !strings.Contains(name, "password") && name != "old" && name != "again" {
 		return false, ""
 	}

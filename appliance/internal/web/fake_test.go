@@ -93,7 +93,8 @@ func (f *fakeLB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func sensitive(r *http.Request) bool {
-	return r.Method != http.MethodGet && (strings.HasPrefix(r.URL.Path, api.PathAccounts) || strings.HasPrefix(r.URL.Path, api.PathTokens) || r.URL.Path == api.PathPairCreate || r.URL.Path == api.PathPairBreak)
+	return r.Method != http.MethodGet && (strings.HasPrefix(r.URL.Path, api.PathAccounts) || strings.HasPrefix(r.URL.Path, api.PathTokens) || r.URL.Path == api.PathPairCreate || r.URL.Path == api.PathPairBreak ||
+		r.URL.Path == api.PathBackup || r.URL.Path == api.PathRestore)
 }
 
 func (f *fakeLB) confirm(w http.ResponseWriter, body []byte) {
@@ -206,6 +207,9 @@ func deployment() map[string]any {
 		"GET " + api.PathAccounts:                                    []api.Account{{Name: "anna", Role: "admin", Changed: noon()}, {Name: "otto", Role: "auditor", Changed: noon()}},
 		"GET " + api.PathTokens:                                      []api.TokenInfo{{Name: "first", Role: "admin", Created: noon()}, {Name: "grafana", Role: "auditor", Created: noon(), Expires: new(noon()), Expired: true, Used: new(noon())}},
 		"GET " + api.PathAudit:                                       []api.AuditEntry{{At: noon(), User: "anna", From: "10.0.0.9", Action: "log in", Outcome: "done"}, {At: noon(), User: "otto", From: "10.0.0.8", Action: "set a real server", Target: "=cmd|x", Before: "+1", After: "@sum", Outcome: "done"}},
+		"GET " + api.PathBackup:                                      []byte("packed"),
+		"POST " + api.PathBackup:                                     []byte("sealed"),
+		"POST " + api.PathRestore:                                    api.Restored{Node: "lb9", Revision: "r9", Restored: []string{"the configuration is pending"}, LeftOut: []string{"the settings of node lb9 itself: this is lb1"}},
 		"GET " + api.PathSupportChecks:                               sickTree(),
 		"GET " + api.PathSupportArchive:                              []byte("packed"),
 		"POST " + api.PathPairPeer:                                   api.PeerReport{Address: "192.168.94.102:9443", Fingerprint: "sha256//abc", Locals: []string{"192.168.94.101"}, Blocks: []string{}},

@@ -34,6 +34,9 @@ func maintenanceRoutes() []route {
 	get, post := http.MethodGet, http.MethodPost
 	return []route{
 		{method: post, path: Root + "restart", serve: (*visit).reload},
+		{method: get, path: Root + "backup.tar.gz", serve: (*visit).backupFile},
+		{method: get, path: sealedPath, serve: (*visit).sealedBackup},
+		{method: post, path: sealedPath, serve: (*visit).makeSealed},
 		{method: post, path: Root + "backup/restore", serve: (*visit).restore},
 		{method: post, path: Root + "history/revert", serve: (*visit).revert},
 		{method: get, path: Root + "history/{number}", serve: (*visit).revision},

@@ -188,6 +188,7 @@ func forms() map[string]formCase {
 		"peer":           {"/lbadmin/availability", "/lbadmin/availability/look", "POST " + api.PathPairPeer, "address"},
 		"own password":   {"/lbadmin/passwords", "/lbadmin/passwords/own", "PUT " + api.PathPassword, "old"},
 		"token":          {"/lbadmin/tokens", "/lbadmin/tokens", "POST " + api.PathTokens, "name"},
+		"sealed backup":  {"/lbadmin/backup/sealed", "/lbadmin/backup/sealed", "POST " + api.PathBackup, "passphrase"},
 		"account":        {"/lbadmin/passwords", "/lbadmin/passwords/account", "PUT /api/v1/accounts/otto", "role"},
 	}
 }
@@ -206,7 +207,7 @@ func TestWrongValues(t *testing.T) {
 			d.lb.confirmed = true
 			form := d.open(c.page).want(200).form(c.action)
 			for key := range form {
-				if key != "tag" && key != "name" && !strings.Contains(key, "password") && key != "again" {
+				if key != "tag" && key != "name" && !strings.Contains(key, "password") && key != "passphrase" && key != "again" {
 					form.Set(key, nasty)
 				}
 			}
