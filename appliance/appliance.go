@@ -10,7 +10,6 @@ import (
 
 	"github.com/vosbed/vosbed/appliance/config"
 	"github.com/vosbed/vosbed/appliance/internal/draft"
-	"github.com/vosbed/vosbed/appliance/internal/front"
 	"github.com/vosbed/vosbed/appliance/internal/health"
 	"github.com/vosbed/vosbed/appliance/internal/links"
 	"github.com/vosbed/vosbed/appliance/internal/logbook"
@@ -42,7 +41,7 @@ type Appliance struct {
 	farewell *farewell
 	stats    *stats.Ring
 	book     *logbook.Book
-	web      atomic.Pointer[front.Handle] // nil = there is no web process
+	access   *access
 
 	ready   chan struct{}
 	applied atomic.Pointer[applied]

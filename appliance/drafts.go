@@ -177,6 +177,9 @@ func (d drafts) Apply(ctx context.Context, by mgmt.By, within time.Duration) err
 	if within > 0 && d.pairing.prepared() {
 		return fmt.Errorf("%w: a pair cannot be made on trial: apply the changes for good, or discard them", mgmt.ErrRefused)
 	}
+	if within == 0 && movesDoor(d.draft.State().Changes) {
+		return fmt.Errorf("%w: a change of the WebUI's own addresses can lock everybody out, so it goes on trial: use Apply with 60-second auto-rollback (lbctl apply --trial 60s), open the WebUI at the new address, and keep it there", mgmt.ErrRefused)
+	}
 	err := d.draft.Apply(ctx, by.Tag, by.User, within)
 	again := errors.Is(err, draft.ErrEmpty) && d.pairing.prepared() // the peer did not join the last time
 	if err != nil && !again {
@@ -184,6 +187,13 @@ func (d drafts) Apply(ctx context.Context, by mgmt.By, within time.Duration) err
 	}
 	d.shared.acknowledge()
 	return d.pairing.complete(ctx)
+}
+
+// movesDoor reports whether changes concern the sockets through which people come.
+func movesDoor(changes []draft.Change) bool {
+	return slices.ContainsFunc(changes, func(c draft.Change) bool {
+		return c.Path == "node/management" || c.Path == "node/management_http"
+	})
 }
 
 // End obeys discard, keep and undo.

@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -15,7 +16,8 @@ type facts struct {
 	overrides *override.Store
 	health    func() map[lb.RealID]lb.Health
 	// parting says that the VIPs are still those of a pair: see farewell. nil = they are not.
-	parting func(lb.Config) bool
+	parting  func(lb.Config) bool
+	fallback func() netip.AddrPort // where the fallback page is
 
 	mu       sync.Mutex
 	config   lb.Config
@@ -59,6 +61,7 @@ func (f *facts) inputs() plan.Inputs {
 	return plan.Inputs{
 		Config: config, Links: links, Health: known,
 		Overrides: f.overrides.All(), Now: time.Now(),
+		Fallback: f.fallback(),
 	}
 }
 

@@ -18,11 +18,16 @@ import (
 // shares of it, and the graphs.
 func (a *Appliance) openOffice() error {
 	state := a.opts.StateDir
+	cfg, _ := a.facts.current()
 	var err error
 	if a.farewell, err = openFarewell(filepath.Join(state, "farewell.json")); err != nil {
 		return err
 	}
 	a.facts.parting = func(cfg lb.Config) bool { return a.farewell.of(cfg) != nil }
+	if a.access, err = openAccess(state, cfg); err != nil {
+		return err
+	}
+	a.facts.fallback = a.access.inside
 	if a.shared, err = openShared(a, filepath.Join(state, "shared.json")); err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func (a *Appliance) build(ctx context.Context) {
 		Config: cfg, Revision: revision, Plan: done.plan, Failed: done.failed,
 		Health: a.health.Snapshot(), Overrides: a.facts.overrides.All(),
 		Pair: a.pair.shown(), Counters: map[string]lb.ServiceCounters{}, Notes: a.notes(),
-		At: time.Now(),
+		At: time.Now(), CertificateEnd: a.access.end(),
 	}
 	a.readEngine(ctx, &f)
 	a.readProxy(&f)
@@ -57,11 +57,7 @@ func (a *Appliance) build(ctx context.Context) {
 // notes are the problems of the parts that no fact tells of.
 func (a *Appliance) notes() []string {
 	cfg, _ := a.facts.current()
-	notes := slices.Concat(a.settings.problems(), a.shared.problems(), a.farewell.problems(cfg))
-	if h := a.web.Load(); h != nil && h.Problem() != "" {
-		notes = append(notes, h.Problem())
-	}
-	return notes
+	return slices.Concat(a.settings.problems(), a.shared.problems(), a.farewell.problems(cfg), a.access.problems())
 }
 
 // readProxy adds what layer 7 knows.

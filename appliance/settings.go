@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"github.com/vosbed/vosbed/appliance/config"
@@ -159,8 +158,15 @@ func (a *Appliance) enforce(cfg lb.Config) error {
 	if err := errors.Join(fixed(now, cfg), suits(a.opts, cfg)); err != nil {
 		return &ConfigError{err}
 	}
-	if err := a.pair.reconfigure(cfg); err != nil {
+	finish, err := a.access.prepare(now, cfg)
+	if err != nil {
 		return &ConfigError{err}
+	}
+	if err := a.pair.reconfigure(cfg); err != nil {
+		return &ConfigError{errors.Join(err, finish(false))}
+	}
+	if err := finish(true); err != nil {
+		a.log.Warn("the certificate of the WebUI does not name its new addresses", "err", err)
 	}
 	a.facts.setConfig(cfg, config.Revision(cfg))
 	a.loop.Dirty()
@@ -172,9 +178,6 @@ func fixed(now, want lb.Config) error {
 	var errs []error
 	if now.Node.Name != want.Node.Name {
 		errs = append(errs, fmt.Errorf("node.name: %q becomes %q only when lbd starts again: restart it, or write %q", now.Node.Name, want.Node.Name, now.Node.Name))
-	}
-	if !slices.Equal(now.Node.Management, want.Node.Management) {
-		errs = append(errs, fmt.Errorf("node.management: %v becomes %v only when lbd starts again: restart it, or leave the key as it was", now.Node.Management, want.Node.Management))
 	}
 	return errors.Join(errs...)
 }

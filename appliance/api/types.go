@@ -120,6 +120,8 @@ type Service struct {
 	Layer    string   `json:"layer"`
 	Method   string   `json:"method"`
 	Counters Counters `json:"counters"`
+	// Fallback says that clients get the fallback page: no real server takes them.
+	Fallback bool     `json:"fallback,omitempty"`
 	Servers  []Server `json:"servers"`
 }
 

@@ -62,7 +62,7 @@ func guideManagement() lb.VirtualService {
 		Check:       guideCheck(),
 		Proxy: lb.ProxySettings{
 			MaxConns: 40000, ConnectTimeout: 4 * time.Second, IdleTimeout: 5 * time.Minute,
-			FinTimeout: 30 * time.Second, Retries: 3,
+			FinTimeout: 30 * time.Second, Retries: 3, Fallback: true,
 		},
 		Reals: []lb.RealServer{
 			{Name: "HM1", Addr: netip.MustParseAddr("192.168.94.105"), Weight: 100},
@@ -77,6 +77,10 @@ func TestReferenceIsTheGuidesDeployment(t *testing.T) {
 		Node: lb.Node{
 			Name: "lb1", Seat: lb.Primary,
 			Management: []netip.AddrPort{netip.MustParseAddrPort("192.168.94.101:9443")},
+			Access: lb.Access{
+				ManagementHTTP: []netip.AddrPort{netip.MustParseAddrPort("192.168.94.101:9080")},
+				Fallback:       []netip.AddrPort{netip.MustParseAddrPort("192.168.94.101:9081")},
+			},
 			Paths: []lb.HeartbeatPath{
 				{Name: "service", Local: netip.MustParseAddrPort("192.168.94.101:6694"), Peer: netip.MustParseAddrPort("192.168.94.102:6694")},
 				{Name: "link", Local: netip.MustParseAddrPort("10.94.0.1:6694"), Peer: netip.MustParseAddrPort("10.94.0.2:6694")},

@@ -89,6 +89,7 @@ func hash(cfg lb.Config) string {
 func canonical(cfg lb.Config) lb.Config {
 	n := &cfg.Node
 	n.Management, n.Paths, n.PingNodes = some(n.Management), some(n.Paths), some(n.PingNodes)
+	n.ManagementHTTP, n.Fallback = some(n.ManagementHTTP), some(n.Fallback)
 	cfg.Services = some(slices.Clone(cfg.Services))
 	for i := range cfg.Services {
 		s := &cfg.Services[i]
@@ -113,6 +114,13 @@ func endpointOf(ap netip.AddrPort) string {
 	return ap.String()
 }
 
+func endpointsOf(list []netip.AddrPort) (out []string) {
+	for _, ap := range list {
+		out = append(out, endpointOf(ap))
+	}
+	return out
+}
+
 func portOf(p uint16) *uint16 {
 	if p == 0 {
 		return nil
@@ -130,9 +138,7 @@ func nodeToFile(n lb.Node) nodeFile {
 		},
 		Ping: n.PingNodes,
 	}
-	for _, m := range n.Management {
-		f.Management = append(f.Management, endpointOf(m))
-	}
+	f.Management, f.HTTP, f.Fallback = endpointsOf(n.Management), endpointsOf(n.ManagementHTTP), endpointsOf(n.Fallback)
 	for _, p := range n.Paths {
 		f.Heartbeat = append(f.Heartbeat, pathFile{p.Name, endpointOf(p.Local), endpointOf(p.Peer)})
 	}
@@ -227,5 +233,6 @@ func proxyToFile(p lb.ProxySettings) *proxyFile {
 		IdleTimeout:    spanOf(p.IdleTimeout),
 		FinTimeout:     spanOf(p.FinTimeout),
 		Retries:        new(p.Retries),
+		Fallback:       new(p.Fallback),
 	}
 }

@@ -19,6 +19,8 @@ type nodeFile struct {
 	Name        string          `strict:"required" yaml:"name"`
 	Role        string          `yaml:"role,omitempty"`
 	Management  []string        `yaml:"management,omitempty,flow"`
+	HTTP        []string        `yaml:"management_http,omitempty,flow"`
+	Fallback    []string        `yaml:"fallback,omitempty,flow"`
 	Heartbeat   []pathFile      `yaml:"heartbeat,omitempty"`
 	Replication replicationFile `yaml:"replication,omitempty"`
 	Ping        []netip.Addr    `yaml:"ping,omitempty,flow"`
@@ -100,6 +102,7 @@ type proxyFile struct {
 	IdleTimeout    *strictyaml.Duration `yaml:"idle_timeout,omitempty"`
 	FinTimeout     *strictyaml.Duration `yaml:"fin_timeout,omitempty"`
 	Retries        *int                 `yaml:"retries,omitempty"`
+	Fallback       *bool                `yaml:"fallback,omitempty"`
 }
 
 type realFile struct {

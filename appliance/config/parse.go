@@ -177,9 +177,8 @@ func (r *reader) node(f nodeFile) lb.Node {
 		Name: f.Name,
 		Seat: word(r, "node.role", text(f.Role, "primary"), lb.ParseSeat),
 	}
-	for i, m := range f.Management {
-		n.Management = append(n.Management, r.endpoint(r.item(fmt.Sprintf("node.management[%d]", i)), m, ManagementPort))
-	}
+	n.Management = r.endpoints("node.management", f.Management, ManagementPort)
+	n.Access = r.access(f)
 	for i, p := range f.Heartbeat {
 		path := r.item(fmt.Sprintf("node.heartbeat[%d]", i))
 		n.Paths = append(n.Paths, lb.HeartbeatPath{
@@ -194,6 +193,14 @@ func (r *reader) node(f nodeFile) lb.Node {
 		n.PingNodes = append(n.PingNodes, r.addr(r.item(fmt.Sprintf("node.ping[%d]", i)), a))
 	}
 	return n
+}
+
+// endpoints reads a list of them.
+func (r *reader) endpoints(path string, list []string, port uint16) (out []netip.AddrPort) {
+	for i, text := range list {
+		out = append(out, r.endpoint(r.item(fmt.Sprintf("%s[%d]", path, i)), text, port))
+	}
+	return out
 }
 
 // endpoint reads "ip" or "ip:port"; an empty text is no endpoint.
@@ -337,6 +344,7 @@ func (r *reader) proxy(f *proxyFile, layer lb.Layer, path string) lb.ProxySettin
 		IdleTimeout:    span(f.IdleTimeout, defaultIdleTimeout),
 		FinTimeout:     span(f.FinTimeout, defaultFinTimeout),
 		Retries:        or(f.Retries, defaultRetries),
+		Fallback:       or(f.Fallback, true),
 	}
 }
 

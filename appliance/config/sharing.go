@@ -28,8 +28,10 @@ func validateAddresses(r *reader, cfg lb.Config) {
 			own(fmt.Sprintf("services[%d].real_servers[%d].address", i, j), rip.Addr, "the server's own address")
 		}
 	}
-	for i, m := range cfg.Node.Management {
-		own(fmt.Sprintf("node.management[%d]", i), m.Addr(), "an address of this node")
+	for _, s := range tcpSockets(cfg.Node) {
+		for i, at := range s.list {
+			own(fmt.Sprintf("%s[%d]", s.key, i), at.Addr(), "an address of this node")
+		}
 	}
 	for i, p := range cfg.Node.Paths {
 		own(fmt.Sprintf("node.heartbeat[%d].local", i), p.Local.Addr(), "an address of this node")

@@ -102,10 +102,7 @@ func validateNode(r *reader, n lb.Node) {
 
 // validateSockets reports what this node could not open twice.
 func validateSockets(r *reader, n lb.Node) {
-	distinct(r, "node.management", n.Management)
-	if slices.Contains(n.Management, n.Replication.Local) && n.Replication.Local.IsValid() {
-		r.fail("node.replication.local", "%s is in node.management already -- use another port", n.Replication.Local)
-	}
+	validateAccess(r, n)
 	paths := make(map[netip.AddrPort]string)
 	for i, p := range n.Paths {
 		if other, twice := paths[p.Local]; twice && p.Local.IsValid() {

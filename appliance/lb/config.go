@@ -21,6 +21,7 @@ type Node struct {
 	Seat Seat
 	// Management lists the address:port pairs of the HTTPS API (guide 9.5: 9443).
 	Management []netip.AddrPort
+	Access
 	// Paths are the heartbeat paths to the peer, UDP 6694; empty = no peer.
 	Paths []HeartbeatPath
 	// Replication is this node's and the peer's TCP 7778 end; zero = no peer.
@@ -116,6 +117,9 @@ type ProxySettings struct {
 	IdleTimeout    time.Duration // both directions silent, default 5 min
 	FinTimeout     time.Duration // half-closed, default 30 s
 	Retries        int           // further servers tried when connecting fails, default 3
+	// Fallback shows clients the node's fallback page while every real server is down or
+	// halted, instead of refusing them; on by default.
+	Fallback bool
 }
 
 // RealServer is one RIP of a service.

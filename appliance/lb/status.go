@@ -17,6 +17,8 @@ type Status struct {
 	Proxy     ProxyStatus
 	Services  []ServiceStatus
 	Conflicts []ARPConflict
+	// CertificateEnd is when the certificate of the WebUI expires, zero = not known.
+	CertificateEnd time.Time
 	// Problems are failing actuators and other things an operator must know, one
 	// sentence each with what to do.
 	Problems []string
@@ -54,7 +56,9 @@ type ServiceStatus struct {
 	Layer     Layer
 	Method    Method
 	Counters  ServiceCounters
-	Reals     []RealStatus
+	// Fallback says that clients get the fallback page: no real server takes them.
+	Fallback bool
+	Reals    []RealStatus
 }
 
 // RealStatus is one real server as an operator sees it.

@@ -83,6 +83,7 @@ Exit codes: 0 done; 1 refused or failed; 2 usage or a mistake in what was given;
 		a.metricsCommand(), a.logsCommand(), a.supportCommand(), a.backupCommand(), a.passwdCommand(), a.tokenCommand(), a.versionCommand(),
 	)
 	cmd.AddCommand(a.draftCommands()...)
+	cmd.AddCommand(a.certificateCommand(), a.fallbackCommand())
 	cmd.SetHelpCommand(helpCommand())
 	cmd.InitDefaultCompletionCmd()
 	a.guardCompletion(cmd)

@@ -118,6 +118,10 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `[{"number":2,"revision":"r2","at":"2026-03-01T12:00:00Z","current":true,"changes":[{"text":"VIP a added"}]},{"number":1,"revision":"r1","at":"2026-02-01T12:00:00Z"}]`)
 	case "GET /api/v1/history/1":
 		_, _ = io.WriteString(w, "node:\n  name: lb1\n")
+	case "GET " + api.PathCertificate, "PUT " + api.PathCertificate, "DELETE " + api.PathCertificate:
+		_, _ = io.WriteString(w, `{"uploaded":true,"subject":"CN=lb1","issuer":"CN=CA","names":["lb1","10.0.0.1"],"not_before":"2026-01-01T00:00:00Z","not_after":"2027-01-01T00:00:00Z","key_type":"Ed25519","sha256_fingerprint":"AB:CD","pin":"sha256//p","chain_length":2,"warnings":["mind this"]}`)
+	case "GET " + api.PathFallback:
+		_, _ = io.WriteString(w, `{"html":"<p>later</p>\n","own":true}`)
 	case "GET " + api.PathAccounts:
 		_, _ = io.WriteString(w, `[{"name":"otto","role":"operator"}]`)
 	case "GET " + api.PathBackup:

@@ -60,6 +60,8 @@ func pages(string) (http.Handler, error) {
 // rig is a web process before a daemon that echoes.
 type rig struct {
 	t      *testing.T
+	h      *Handle
+	cert   tls.Certificate
 	url    string
 	client *http.Client
 	end    context.CancelFunc
@@ -93,25 +95,24 @@ func start(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := New(Options{
-		Listeners: []*net.TCPListener{ln}, Socket: socket, Cert: cert, UID: 65534, GID: 65534, Logger: slog.New(slog.DiscardHandler),
+	h := New(Options{
+		Socket: socket, UID: 65534, GID: 65534, Logger: slog.New(slog.DiscardHandler),
 		Command: func() (*exec.Cmd, error) {
 			return &exec.Cmd{Path: "/proc/self/exe", Args: []string{"test", "web"}, Stderr: os.Stderr}, nil
 		},
 	})
+	change, err := h.Prepare(t.Context(), Sockets{HTTPS: []netip.AddrPort{pagesAt()}, HTTP: []netip.AddrPort{plainAt()}, Inside: true})
 	if err != nil {
 		t.Fatal(err)
 	}
+	change.Commit()
+	h.Show(Content{Cert: cert, Page: []byte("<p>later</p>")})
 	trust, err := devtls.ClientConfig(devtls.Pin(cert.Leaf))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &rig{t, "https://" + ln.Addr().String(), &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true}}, cancel, make(chan error, 1)}
+	r := &rig{t, h, cert, "https://" + h.bound(pagesAt()).String(), &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true}}, cancel, make(chan error, 1)}
 	go func() { r.done <- h.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
@@ -121,6 +122,10 @@ func start(t *testing.T) *rig {
 	})
 	return r
 }
+
+// Addresses of the listeners before they have a port.
+func pagesAt() netip.AddrPort { return netip.MustParseAddrPort("127.0.0.2:0") }
+func plainAt() netip.AddrPort { return netip.MustParseAddrPort("127.0.0.3:0") }
 
 func (r *rig) get(path string, header http.Header, out any) error {
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.url+path, http.NoBody)
@@ -208,7 +213,7 @@ func TestItEndsWithTheDaemon(t *testing.T) {
 }
 
 func TestNonsenseHandedOver(t *testing.T) {
-	for name, text := range map[string]string{"nothing": "", "no JSON": "x", "no listener": `{"socket":"/s"}`, "no socket": `{"listeners":1}`} {
+	for name, text := range map[string]string{"nothing": "", "no JSON": "x", "no listener": `{"socket":"/s"}`, "no socket": `{"doors":[{"kind":"https"}]}`} {
 		if _, err := receive(strings.NewReader(text)); err == nil {
 			t.Errorf("%s: no error", name)
 		}

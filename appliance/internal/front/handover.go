@@ -24,7 +24,9 @@ const maxHandover = 1 << 20
 // for as long as the main daemon lives.
 type handover struct {
 	Socket      string `json:"socket"` // of the management API
-	Listeners   int    `json:"listeners"`
+	Doors       []door `json:"doors"`  // of the listeners, in their order
+	Strict      bool   `json:"strict"`
+	Page        []byte `json:"page"`        // the fallback page
 	Certificate []byte `json:"certificate"` // PEM, the whole chain
 	Key         []byte `json:"key"`         // PEM, PKCS #8
 }
@@ -49,7 +51,7 @@ func receive(pipe io.Reader) (handover, error) {
 	if err := json.NewDecoder(io.LimitReader(pipe, maxHandover)).Decode(&h); err != nil {
 		return h, fmt.Errorf("read what the daemon hands over: %w", err)
 	}
-	if h.Listeners < 1 || h.Socket == "" {
+	if len(h.Doors) < 1 || h.Socket == "" {
 		return h, errors.New("the daemon handed over no listener or no socket: this program is started by lbd run only")
 	}
 	return h, nil

@@ -12,6 +12,7 @@ import (
 	"os"
 	ossignal "os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,6 +26,7 @@ const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = time.Minute
 	idleTimeout   = time.Minute
+	lastCalls     = 500 * time.Millisecond
 	graceTimeout  = 2 * time.Second
 	maxHeader     = 16 << 10
 	maxConns      = 256 // per listener
@@ -53,7 +55,7 @@ func Main(ctx context.Context, pipe *os.File, pages Pages, log *slog.Logger) err
 	if err != nil {
 		return fmt.Errorf("read the certificate that was handed over: %w", err)
 	}
-	handler, err := Handler(h.Socket, pages, log)
+	handlers, err := h.handlers(pages, log)
 	if err != nil {
 		return err
 	}
@@ -64,14 +66,34 @@ func Main(ctx context.Context, pipe *os.File, pages Pages, log *slog.Logger) err
 		_, _ = io.Copy(io.Discard, pipe) // until its other end closes
 	}()
 	group, ctx := errgroup.WithContext(ctx)
-	for i := range h.Listeners {
+	for i, d := range h.Doors {
 		ln, err := listener(firstListener + i)
 		if err != nil {
 			return err
 		}
-		group.Go(func() error { return Serve(ctx, ln, cert, handler, log) })
+		group.Go(func() error {
+			switch d.Kind {
+			case kindHTTP:
+				return serve(ctx, server(handlers[d.Kind], log), limited(ln))
+			case kindFallback:
+				return serveFallback(ctx, ln, cert, handlers[d.Kind], log)
+			}
+			return Serve(ctx, ln, cert, handlers[d.Kind], log)
+		})
 	}
 	return group.Wait()
+}
+
+// handlers are what is served, by the kind of the door.
+func (h handover) handlers(pages Pages, log *slog.Logger) (map[string]http.Handler, error) {
+	all, err := Handler(h.Socket, pages, log)
+	if err != nil {
+		return nil, err
+	}
+	if h.Strict {
+		all = strict(all)
+	}
+	return map[string]http.Handler{kindHTTPS: all, kindHTTP: toHTTPS(h.Doors), kindFallback: fallback(h.Page)}, nil
 }
 
 // harden gives up what the user of the process does not take away by itself: no program
@@ -127,23 +149,62 @@ func server(h http.Handler, log *slog.Logger) *http.Server {
 func Serve(ctx context.Context, ln net.Listener, cert tls.Certificate, h http.Handler, log *slog.Logger) error {
 	srv := server(h, log)
 	srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-	srv.BaseContext = func(net.Listener) context.Context { return ctx } // live pages end with it
+	return serve(ctx, srv, limited(ln))
+}
+
+// limited bounds the connections to a listener, and those of one address.
+func limited(ln net.Listener) net.Listener {
+	return limitSources(netutil.LimitListener(ln, maxConns), MaxPerSource)
+}
+
+// finish lets a server without a listener come to its end. Who has connected has a moment
+// to ask: a server that shuts down drops what it has not read yet.
+func finish(ctx context.Context, srv *http.Server) {
+	srv.SetKeepAlivesEnabled(false)
+	<-time.After(lastCalls)
+	grace, cancel := context.WithTimeout(ctx, graceTimeout)
+	defer cancel()
+	if err := srv.Shutdown(grace); err != nil {
+		_ = srv.Close()
+	}
+}
+
+// endStreams ends live pages with ctx. Other requests have the time of the shutdown: one
+// that changed the certificate must be answered by the process that it came to.
+func endStreams(ctx context.Context, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		own, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		next.ServeHTTP(w, r.WithContext(own))
+	})
+}
+
+// serve serves a listener, over TLS if the server has a configuration for it, until ctx
+// ends.
+func serve(ctx context.Context, srv *http.Server, ln net.Listener) error {
+	srv.Handler = endStreams(ctx, srv.Handler)
 	failed := make(chan error, 1)
 	go func() {
-		failed <- srv.ServeTLS(limitSources(netutil.LimitListener(ln, maxConns), MaxPerSource), "", "")
+		if srv.TLSConfig != nil {
+			failed <- srv.ServeTLS(ln, "", "")
+			return
+		}
+		failed <- srv.Serve(ln)
 	}()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTimeout)
-	defer cancel()
-	if err := srv.Shutdown(grace); err != nil {
-		_ = srv.Close()
-	}
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+	_ = ln.Close()
+	if err := <-failed; !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	}
+	finish(context.WithoutCancel(ctx), srv)
 	return nil
 }

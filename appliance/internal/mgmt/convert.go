@@ -82,7 +82,8 @@ func serviceOf(s lb.ServiceStatus) api.Service {
 			In: api.Counter(s.Counters.In), Out: api.Counter(s.Counters.Out),
 			Connections: s.Counters.Conns, Active: s.Counters.ActiveConns,
 		},
-		Servers: each(s.Reals, serverOf),
+		Fallback: s.Fallback,
+		Servers:  each(s.Reals, serverOf),
 	}
 }
 

@@ -65,10 +65,10 @@ type descs struct {
 	pathUp, pathSeen, pathRejected, pingUp                  *prometheus.Desc
 	entries, entryCap, flows, flowCap, drops, dropBytes     *prometheus.Desc
 	sessions, sessionCap, refused, l7Entries, l7Cap, l7Out  *prometheus.Desc
-	svcConns, svcActive, svcPackets, svcBytes               *prometheus.Desc
+	svcConns, svcActive, svcPackets, svcBytes, svcPage      *prometheus.Desc
 	srvUp, srvState, srvWeight, srvConns, srvActive         *prometheus.Desc
 	srvPackets, srvBytes, srvCheck                          *prometheus.Desc
-	conflicts, problems                                     *prometheus.Desc
+	conflicts, problems, certEnd                            *prometheus.Desc
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -105,6 +105,7 @@ func newCollector(source StatusSource) *collector {
 		svcActive:    desc("service_active_connections", "Present connections of a virtual service.", "service"),
 		svcPackets:   desc("service_packets_total", "Packets of a virtual service.", "service", "direction"),
 		svcBytes:     desc("service_bytes_total", "Bytes of a virtual service.", "service", "direction"),
+		svcPage:      desc("service_fallback", "1 while clients of a virtual service get the fallback page.", "service"),
 		srvUp:        desc("server_up", "1 if the health checks of a real server pass.", "service", "server"),
 		srvState:     desc("server_state", "1 for the real server's present state.", "service", "server", "state"),
 		srvWeight:    desc("server_weight", "Configured weight.", "service", "server"),
@@ -114,6 +115,7 @@ func newCollector(source StatusSource) *collector {
 		srvBytes:     desc("server_bytes_total", "Bytes of a real server.", "service", "server", "direction"),
 		srvCheck:     desc("server_check_duration_seconds", "Duration of the latest health check.", "service", "server"),
 		conflicts:    desc("arp_conflicts_total", "Foreign claims to a VIP.", "vip", "mac"),
+		certEnd:      desc("certificate_expiry_timestamp_seconds", "When the certificate of the WebUI ends, in Unix time."),
 		problems:     desc("problems", "Problems that an operator must know."),
 	}}
 }
@@ -136,6 +138,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, k := range s.Conflicts {
 		e.counter(c.descs.conflicts, k.Count, k.VIP.String(), k.MAC)
+	}
+	if !s.CertificateEnd.IsZero() {
+		e.gauge(c.descs.certEnd, float64(s.CertificateEnd.Unix()))
 	}
 	e.gauge(c.descs.problems, float64(len(s.Problems)))
 }
@@ -188,6 +193,9 @@ func (c *collector) proxy(e emitter, p lb.ProxyStatus) {
 func (c *collector) service(e emitter, s lb.ServiceStatus) {
 	d := c.descs
 	e.counter(d.svcConns, s.Counters.Conns, s.Name)
+	if s.Layer == lb.Layer7 {
+		e.flag(d.svcPage, s.Fallback, s.Name)
+	}
 	e.gauge(d.svcActive, float64(s.Counters.ActiveConns), s.Name)
 	e.traffic(d.svcPackets, d.svcBytes, [2]lb.Counter{s.Counters.In, s.Counters.Out}, s.Name)
 	for _, r := range s.Reals {

@@ -78,12 +78,13 @@ type Backend struct {
 	Logs     Logs
 	Support  Support
 	Backups  Backups
+	Access   Access
 }
 
 func (b Backend) complete() bool {
 	return b.Status != nil && b.Operator != nil && b.Table != nil && b.Config != nil &&
 		b.Drafts != nil && b.Past != nil && b.Pairing != nil && b.Graphs != nil && b.Logs != nil &&
-		b.Support != nil && b.Backups != nil
+		b.Support != nil && b.Backups != nil && b.Access != nil
 }
 
 // Filter picks persistence entries; zero fields match everything.
@@ -119,7 +120,7 @@ type Options struct {
 	// "s.json".
 	TokenFile string
 	// Pin of the HTTPS certificate, told with a new token.
-	Pin string
+	Pin func() string
 	// Group lets members of that group use the unix socket too; 0 = only root and
 	// the daemon's own user.
 	Group int

@@ -79,10 +79,10 @@ func newServer(t *testing.T, f *fake) *Server {
 	t.Helper()
 	dir := t.TempDir()
 	s, err := New(Options{
-		Backend:   Backend{Status: f, Operator: f, Table: f, Config: f, Drafts: f, Past: f, Pairing: f, Graphs: f, Logs: f, Support: f, Backups: kept{f}},
+		Backend:   Backend{Status: f, Operator: f, Table: f, Config: f, Drafts: f, Past: f, Pairing: f, Graphs: f, Logs: f, Support: f, Backups: kept{f}, Access: f},
 		People:    openPeople(t, dir),
 		TokenFile: filepath.Join(dir, "token"),
-		Pin:       "sha256//pin",
+		Pin:       func() string { return "sha256//pin" },
 		Now:       func() time.Time { return epoch },
 	})
 	if err != nil {

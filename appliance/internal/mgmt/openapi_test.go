@@ -86,6 +86,12 @@ func exchanges() map[string]exchange {
 		"POST " + api.PathRestore:        {in: api.Restore{}, out: api.Restored{}},
 		"GET " + api.PathSupportChecks:   {out: api.SupportChecks{}},
 		"GET " + api.PathSupportArchive:  {out: "application/gzip"},
+		"GET " + api.PathCertificate:     {out: api.Certificate{}},
+		"PUT " + api.PathCertificate:     {in: api.NewCertificate{}, out: api.Certificate{}},
+		"DELETE " + api.PathCertificate:  {out: api.Certificate{}},
+		"GET " + api.PathFallback:        {out: api.FallbackPage{}},
+		"PUT " + api.PathFallback:        {in: api.NewFallbackPage{}},
+		"DELETE " + api.PathFallback:     {},
 	}
 }
 

@@ -46,7 +46,7 @@ func (s *Server) postToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.log.InfoContext(r.Context(), "operator made a new token")
-	reply(w, api.Token{Token: text, Pin: s.opts.Pin})
+	reply(w, api.Token{Token: text, Pin: s.opts.Pin()})
 }
 
 // notByToken refuses programs: a stolen token must not live on in another one.
@@ -96,7 +96,7 @@ func (s *Server) postTokens(w http.ResponseWriter, r *http.Request) {
 	if !made.Expires.IsZero() {
 		note(r).after += " until " + made.Expires.Format(time.RFC3339)
 	}
-	reply(w, api.Token{Token: text, Pin: s.opts.Pin})
+	reply(w, api.Token{Token: text, Pin: s.opts.Pin()})
 }
 
 // tokenWishes reads what is asked for; what is wrong comes by its key.

@@ -184,8 +184,15 @@ func (c *computation) frontend(svc lb.VirtualService) Frontend {
 			MinConns: r.MinConns, MaxConns: r.MaxConns,
 		})
 	}
+	if svc.Proxy.Fallback && !slices.ContainsFunc(out.Backends, Backend.present) {
+		out.Fallback = c.in.Fallback
+	}
 	return out
 }
+
+// present reports whether a backend may have clients, or may turn out to: it is neither
+// down nor halted.
+func (b Backend) present() bool { return b.State != lb.Down && b.State != lb.Halted }
 
 func sortedReals(in []lb.RealServer) []lb.RealServer {
 	out := slices.Clone(in)

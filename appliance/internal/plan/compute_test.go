@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/vosbed/vosbed/appliance/lb"
@@ -110,6 +111,41 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
+// TestFallback: clients of layer 7 get the page exactly while no server may have them.
+func TestFallback(t *testing.T) {
+	page := netip.MustParseAddrPort("127.0.0.1:40000")
+	hm2 := lb.RealID{Service: "Harmonic_Management", Real: "HM2"}
+	halt, drain := lb.Override{State: lb.Halt}, lb.Override{State: lb.Drain}
+	for name, tt := range map[string]struct {
+		off    bool
+		health map[lb.RealID]bool
+		over   map[lb.RealID]lb.Override
+		want   bool
+	}{
+		"all down":           {health: map[lb.RealID]bool{hm1: false, hm2: false}, want: true},
+		"one up":             {health: map[lb.RealID]bool{hm1: false, hm2: true}},
+		"one not known":      {health: map[lb.RealID]bool{hm1: false}},
+		"nothing known yet":  {},
+		"halted and down":    {health: map[lb.RealID]bool{hm1: true, hm2: false}, over: map[lb.RealID]lb.Override{hm1: halt}, want: true},
+		"halted and drained": {health: map[lb.RealID]bool{hm1: true, hm2: true}, over: map[lb.RealID]lb.Override{hm1: halt, hm2: drain}},
+		"both halted":        {over: map[lb.RealID]lb.Override{hm1: halt, hm2: halt}, want: true},
+		"switched off":       {off: true, health: map[lb.RealID]bool{hm1: false, hm2: false}},
+	} {
+		cfg := guide()
+		svc := &cfg.Services[1]
+		svc.Reals = append(svc.Reals, lb.RealServer{Name: "HM2", Addr: addr("192.168.94.106"), Weight: 100})
+		svc.Proxy.Fallback = !tt.off
+		in := Inputs{Config: cfg, Links: segment(), Health: tt.health, Overrides: tt.over, Fallback: page}
+		if got := Compute(in).L7.Frontends[0].Fallback; got.IsValid() != tt.want || tt.want && got != page {
+			t.Errorf("%s: %v", name, got)
+		}
+		in.Fallback = netip.AddrPort{}
+		if got := Compute(in).L7.Frontends[0].Fallback; got.IsValid() {
+			t.Errorf("%s, no page: %v", name, got)
+		}
+	}
+}
+
 func TestInterfaceChoice(t *testing.T) {
 	pfx := netip.MustParsePrefix
 	tests := []struct {
@@ -192,7 +228,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 		}
 		in.Config = shuffled
 		got := Compute(in)
-		same := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+		same := cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})
 		if diff := cmp.Diff(want.L4, got.L4, same); diff != "" {
 			t.Fatalf("layer 4 (-want +got)\n%s", diff)
 		}

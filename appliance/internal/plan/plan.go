@@ -17,6 +17,8 @@ type Inputs struct {
 	Overrides map[lb.RealID]lb.Override
 	Links     []Link    // this node's interfaces, for VIPs without a named one
 	Now       time.Time // judges drain deadlines
+	// Fallback is where the node's fallback page is; invalid = nowhere.
+	Fallback netip.AddrPort
 }
 
 // Link is an interface of this node with the subnets it is in.
@@ -93,6 +95,9 @@ type Frontend struct {
 	DrainPersistent bool
 	Settings        lb.ProxySettings
 	Backends        []Backend
+	// Fallback gets the clients that no backend takes: it is set while all of them are down
+	// or halted, and invalid otherwise.
+	Fallback netip.AddrPort
 }
 
 // Backend is one real server of a frontend. Port 0 = the client's port.

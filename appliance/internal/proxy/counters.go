@@ -72,6 +72,10 @@ func (s *service) read(v *view) lb.ServiceCounters {
 			sum.Reals[name] = r
 		}
 	}
+	page := s.page.read() // clients of the service, though no server has them
+	sum.In, sum.Out = sum.In.Plus(page.In), sum.Out.Plus(page.Out)
+	sum.Conns += page.Conns
+	sum.ActiveConns += page.ActiveConns
 	return sum
 }
 

@@ -21,6 +21,7 @@ type service struct {
 	mu      sync.Mutex
 	turn    int
 	servers map[string]*server // all that ever were; guarded by Proxy.mu
+	page    server             // the fallback page, which is none of them
 }
 
 // server is the running twin of a backend.
@@ -38,6 +39,7 @@ type server struct {
 type view struct {
 	front   plan.Frontend
 	targets []target
+	page    *target // nil = a client that no server takes is refused
 }
 
 // target is a backend with its running twin.
@@ -59,6 +61,9 @@ func (s *service) newView(f plan.Frontend) *view {
 			s.servers[b.Name] = &server{name: b.Name}
 		}
 		v.targets = append(v.targets, target{b, s.servers[b.Name]})
+	}
+	if at := f.Fallback; at.IsValid() {
+		v.page = &target{plan.Backend{Name: "fallback page", Addr: at.Addr(), Port: at.Port(), State: lb.Serving}, &s.page}
 	}
 	return v
 }

@@ -102,6 +102,10 @@ func (s *session) start() {
 		s.key = p.Key(s.peer.Addr())
 	}
 	to, why := s.choose()
+	if to == nil && s.view.page != nil {
+		to = s.svc.claim(s.view.page)
+		s.key = netip.Addr{} // the page is nobody's server: no entry is made or kept for it
+	}
 	s.connect(to, why)
 }
 

@@ -32,7 +32,9 @@ type Facts struct {
 	Failed map[string]error
 	// Notes are problems that their sources have put into words.
 	Notes []string
-	At    time.Time
+	// CertificateEnd is when the certificate of the WebUI expires.
+	CertificateEnd time.Time
+	At             time.Time
 }
 
 // Build derives the Status. Services keep the order in which they were written.
@@ -43,6 +45,8 @@ func Build(f Facts) lb.Status {
 		Services:  services(f),
 		Conflicts: conflicts(f),
 		Problems:  problems(f),
+
+		CertificateEnd: f.CertificateEnd,
 	}
 }
 
@@ -52,7 +56,7 @@ func services(f Facts) []lb.ServiceStatus {
 		counters := f.Counters[svc.Name]
 		s := lb.ServiceStatus{
 			Name: svc.Name, Addr: svc.Addr, Ports: svc.Ports, Protocols: svc.Protocols,
-			Layer: svc.Layer, Method: svc.Method, Counters: counters,
+			Layer: svc.Layer, Method: svc.Method, Counters: counters, Fallback: fallback(f.Plan, svc.Name),
 		}
 		for _, r := range svc.Reals {
 			s.Reals = append(s.Reals, server(f, svc, r, counters.Reals[r.Name]))
@@ -60,6 +64,11 @@ func services(f Facts) []lb.ServiceStatus {
 		out = append(out, s)
 	}
 	return out
+}
+
+// fallback reports whether a service shows the fallback page.
+func fallback(p plan.Plan, service string) bool {
+	return slices.ContainsFunc(p.L7.Frontends, func(fe plan.Frontend) bool { return fe.Name == service && fe.Fallback.IsValid() })
 }
 
 func server(f Facts, svc lb.VirtualService, r lb.RealServer, counters lb.RealCounters) lb.RealStatus {

@@ -25,6 +25,9 @@ const (
 // the guide has it, each names what the changes concern. All of them apply everything.
 func (f frame) ApplyWords() []string {
 	var out []string
+	if f.Trials() && slices.ContainsFunc(f.Draft.Changes, movesDoor) {
+		return nil // only on trial
+	}
 	if slices.ContainsFunc(f.Draft.Changes, f.proxied) {
 		out = append(out, reloadProxy)
 	}
@@ -42,6 +45,12 @@ func (f frame) ApplyWords() []string {
 // Trials reports whether the pending changes can be tried: a pair cannot be made on trial.
 func (f frame) Trials() bool {
 	return !slices.ContainsFunc(f.Draft.Changes, func(c api.Change) bool { return c.Path == "cluster/paired" })
+}
+
+// movesDoor reports whether a change can lock everybody out of the WebUI: it can be
+// applied with auto-rollback only.
+func movesDoor(c api.Change) bool {
+	return c.Path == "node/management" || c.Path == "node/management_http"
 }
 
 // proxied reports whether a change is of a layer-7 service.
@@ -86,7 +95,10 @@ func (v *visit) commit() error {
 	case "apply":
 		err = v.api.Apply(v.ctx(), v.form("tag"), "")
 	case "try":
-		err = v.api.Apply(v.ctx(), v.form("tag"), trialTime)
+		links := v.moves()
+		if err = v.api.Apply(v.ctx(), v.form("tag"), trialTime); err == nil && len(links) > 0 {
+			return v.page("moved", "The WebUI has moved", movedData{links})
+		}
 	case "discard":
 		err = v.api.Discard(v.ctx(), v.form("tag"))
 	case "keep":

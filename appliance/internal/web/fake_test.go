@@ -94,7 +94,7 @@ func (f *fakeLB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func sensitive(r *http.Request) bool {
 	return r.Method != http.MethodGet && (strings.HasPrefix(r.URL.Path, api.PathAccounts) || strings.HasPrefix(r.URL.Path, api.PathTokens) || r.URL.Path == api.PathPairCreate || r.URL.Path == api.PathPairBreak ||
-		r.URL.Path == api.PathBackup || r.URL.Path == api.PathRestore)
+		r.URL.Path == api.PathBackup || r.URL.Path == api.PathRestore || r.URL.Path == api.PathCertificate)
 }
 
 func (f *fakeLB) confirm(w http.ResponseWriter, body []byte) {
@@ -171,7 +171,7 @@ func deployment() map[string]any {
 		"interface": "", "drain_persistent": "false", "check.type": "connect", "check.port": "", "check.protocol": "", "check.request": "",
 		"check.host": "", "check.expect.match": "", "check.expect.value": "", "check.expect.status": "", "check.interval": "5s", "check.timeout": "3s",
 		"check.fall": "2", "check.rise": "2", "check.jitter": "0.1", "check.fast": "1s", "check.through_vip": "",
-		"proxy.max_connections": "0", "proxy.connect_timeout": "4s", "proxy.idle_timeout": "5m0s", "proxy.fin_timeout": "30s", "proxy.retries": "3",
+		"proxy.max_connections": "0", "proxy.connect_timeout": "4s", "proxy.idle_timeout": "5m0s", "proxy.fin_timeout": "30s", "proxy.retries": "3", "proxy.fallback": "true",
 	}
 	vip2 := maps.Clone(vip1)
 	maps.Copy(vip2, api.Fields{
@@ -203,6 +203,8 @@ func deployment() map[string]any {
 		"GET " + api.PathConfig:                                      []byte("node:\n  name: lb1 # <here>\n"),
 		"GET " + api.PathHistory:                                     []api.Revision{{Number: 2, Revision: "bb", At: noon(), Current: true, Changes: []api.Change{{Text: "VIP Harmonic_Traffic added"}}}, {Number: 1, Revision: "aa", At: noon()}},
 		"GET /api/v1/history/1":                                      []byte("node:\n  name: lb1\n"),
+		"GET " + api.PathCertificate:                                 api.Certificate{Uploaded: true, Subject: "CN=lb1", Issuer: "CN=CA", Names: []string{"lb1", "192.168.94.101"}, NotBefore: noon(), NotAfter: noon().Add(20 * 24 * time.Hour), KeyType: "ECDSA, P-256", Fingerprint: "AB:CD", Pin: "sha256//pin", Chain: 2, Warnings: []string{"a warning"}},
+		"GET " + api.PathFallback:                                    api.FallbackPage{HTML: "<h1>Later</h1>\n", Own: true},
 		"GET " + api.PathSessions:                                    []api.Session{{ID: "s1", User: "anna", Role: "admin", From: "10.0.0.9", Current: true}, {ID: "s2", User: "otto", Role: "auditor", From: "10.0.0.8", Agent: "curl"}},
 		"GET " + api.PathAccounts:                                    []api.Account{{Name: "anna", Role: "admin", Changed: noon()}, {Name: "otto", Role: "auditor", Changed: noon()}},
 		"GET " + api.PathTokens:                                      []api.TokenInfo{{Name: "first", Role: "admin", Created: noon()}, {Name: "grafana", Role: "auditor", Created: noon(), Expires: new(noon()), Expired: true, Used: new(noon())}},

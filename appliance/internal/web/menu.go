@@ -19,7 +19,7 @@ type screen struct {
 
 // screens is the menu, in its order.
 func screens() []screen {
-	return slices.Concat(overviewScreens(), clusterScreens(), maintenanceScreens(), viewScreens(), supportScreens())
+	return slices.Concat(overviewScreens(), localScreens(), clusterScreens(), maintenanceScreens(), viewScreens(), supportScreens())
 }
 
 type menuGroup struct {
@@ -66,7 +66,7 @@ func (s *Server) routes() []route {
 			return one.show(v)
 		}})
 	}
-	return slices.Concat(out, overviewRoutes(), clusterRoutes(), maintenanceRoutes(), tokensRoutes(), supportRoutes(), loginRoutes())
+	return slices.Concat(out, overviewRoutes(), clusterRoutes(), maintenanceRoutes(), tokensRoutes(), supportRoutes(), fallbackRoutes(), localRoutes(), loginRoutes())
 }
 
 // exact keeps the root from matching everything below it.

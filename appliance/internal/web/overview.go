@@ -142,6 +142,8 @@ func serviceBadge(svc api.Service, serving int) badge {
 		return !slices.ContainsFunc(svc.Servers, func(r api.Server) bool { return r.State != state && r.State != "halted" })
 	}
 	switch {
+	case svc.Fallback:
+		return badge{"bad", "⚑", "Fallback"}
 	case serving > 0 && serving == len(svc.Servers):
 		return stateBadge("serving")
 	case serving > 0:

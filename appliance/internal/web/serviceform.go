@@ -182,6 +182,7 @@ func limitsSection(f api.Fields) section {
 		{Name: "proxy.idle_timeout", Label: "Idle Timeout", Value: f["proxy.idle_timeout"], Hint: "Blank: 5m"},
 		{Name: "proxy.fin_timeout", Label: "Half-Closed Timeout", Value: f["proxy.fin_timeout"], Hint: "Blank: 30s"},
 		{Name: "proxy.retries", Label: "Retries", Value: f["proxy.retries"], Hint: "Further servers that are tried; blank: 3"},
+		{Name: "proxy.fallback", Label: "Fallback Page", Kind: "checkbox", Value: or(f["proxy.fallback"], "true"), Hint: "Shown while all real servers are down or halted; otherwise clients are refused"},
 	}}
 }
 
