@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,13 +41,17 @@ type pair struct {
 	mu     sync.Mutex
 	config lb.Config
 	secret []byte
-	vips   []plan.VIP
-	ready  bool // the VIPs are known: the sentinel may be configured
+	former *formerSecret
+	// generation numbers the secrets, from 1.
+	generation uint64
+	vips       []plan.VIP
+	ready      bool // the VIPs are known: the sentinel may be configured
 }
 
 func newPair(a *Appliance, cfg lb.Config) (*pair, error) {
 	p := &pair{
 		leaseDir: a.opts.BPFFS, publish: a.publish, log: a.log, blind: a.blind, farewell: a.farewell,
+		former: openFormer(filepath.Join(a.opts.StateDir, "pair.former"), a.log),
 	}
 	p.farewell.change = func() {
 		now, _ := a.facts.current()
@@ -60,6 +65,7 @@ func newPair(a *Appliance, cfg lb.Config) (*pair, error) {
 	p.handle = sentinel.New(sentinel.Options{
 		Logger: a.log,
 		Flush:  func(ctx context.Context) error { return p.repl.flush(ctx) },
+		Agreed: p.agreed,
 	})
 	p.repl = newReplication(a, p.handle.Synced)
 	return p, p.reconfigure(cfg)
@@ -87,6 +93,10 @@ func (p *pair) reconfigure(cfg lb.Config) error {
 	if !samePair(p.config, cfg) || !bytes.Equal(p.secret, secret) {
 		p.repl.configure(cfg, secret)
 	}
+	if !bytes.Equal(p.secret, secret) {
+		p.generation++
+	}
+	p.former.replaced(p.secret, secret, time.Now())
 	p.config, p.secret = cfg, secret
 	p.vips = p.own(p.vips)
 	p.parting.Store(former != nil)
@@ -154,9 +164,20 @@ func (p *pair) own(vips []plan.VIP) []plan.VIP {
 // configure is called with the lock held.
 func (p *pair) configure() {
 	p.handle.Configure(sentinel.Config{
-		Node: p.config.Node, Cluster: p.config.Cluster, Secret: p.secret,
+		Node: p.config.Node, Cluster: p.config.Cluster, Secret: p.secret, Former: p.former.secret(), Generation: p.generation,
 		VIPs: p.vips, LeaseDir: p.leaseDir,
 	})
+}
+
+// agreed drops the former secret once the peer is heard by the present one.
+func (p *pair) agreed(generation uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if generation == p.generation && p.former.secret() != nil {
+		p.former.drop()
+		p.configure() // nor does a sentinel that starts again get it
+	}
+	p.former.expire(time.Now())
 }
 
 // alive tells the sentinel that the reconcile loop turns.

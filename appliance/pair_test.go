@@ -303,3 +303,35 @@ func TestNewSecretIsReadOnReload(t *testing.T) {
 		t.Errorf("a new secret cost %d take-overs", got-term)
 	}
 }
+
+// TestRestartBetweenTheReloads: a node that has the new secret starts again before its peer
+// has it. It still hears the peer, so there is one owner, and forgets the former secret once
+// both have the new one.
+func TestRestartBetweenTheReloads(t *testing.T) {
+	a, b := newPairOfNodes(t)
+	a.start()
+	b.start()
+	until(t, "a pair", func() bool { return a.is("active")() && b.is("passive")() })
+	former := filepath.Join(a.dir, "state", "pair.former")
+	for _, n := range []*node{a, b} {
+		n.must(os.WriteFile(n.secret(), bytes.Repeat([]byte{8}, 32), 0o600))
+	}
+	a.must(a.client.Reload(t.Context()))
+	if info, err := os.Stat(former); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("the former secret is not kept: %v, %v", info, err)
+	}
+	a.stop()
+	until(t, "the peer has the addresses", func() bool { return b.hasVIP() })
+	a.start()
+	until(t, "the peer is heard by the former secret", func() bool { s := a.status(); return s.Role == "passive" && s.Pair.PeerAlive && !a.hasVIP() })
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); time.Since(began) < 2*time.Second; <-tick.C { // more than Dead
+		if a.hasVIP() {
+			t.Fatalf("two owners %v after the restart", time.Since(began))
+		}
+	}
+	b.must(b.client.Reload(t.Context()))
+	until(t, "a pair again, by the new secret", func() bool { return a.is("passive")() && b.is("active")() })
+	until(t, "the former secret is gone", func() bool { _, err := os.Stat(former); return err != nil })
+}

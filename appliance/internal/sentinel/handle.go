@@ -40,6 +40,9 @@ type Options struct {
 	// Flush brings the peer's persistence table up to date before the addresses are
 	// handed over; an error, or the end of ctx, calls that off. Nil = there is nothing.
 	Flush func(ctx context.Context) error
+	// Agreed is told the generation of the secret by which the peer is heard. Nil = nobody
+	// asks.
+	Agreed func(generation uint64)
 	// Logger gets the sentinel's decisions.
 	Logger *slog.Logger
 }
@@ -241,6 +244,8 @@ func (h *Handle) take(m message) {
 		h.answer(*m.Reply)
 	case m.Note != nil:
 		h.heed(*m.Note)
+	case m.Agreed != 0 && h.opts.Agreed != nil:
+		h.opts.Agreed(m.Agreed)
 	}
 }
 

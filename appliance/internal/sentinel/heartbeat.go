@@ -24,9 +24,14 @@ func (l *loop) rekey(c Config) error {
 		return err
 	}
 	secret := l.formerSecret
-	if secret == nil && l.codec != nil {
+	switch {
+	case secret != nil:
+	case l.codec != nil:
 		secret = l.cfg.Secret
+	default:
+		secret = c.Former
 	}
+	l.agreed = false
 	l.codec, l.former, l.formerSecret = codec, nil, nil
 	if secret == nil || bytes.Equal(secret, c.Secret) {
 		return nil
@@ -89,6 +94,9 @@ func (l *loop) open(i int, packet []byte) {
 	case err != nil:
 		l.rejected(i, err)
 		return
+	}
+	if codec == l.codec {
+		l.agreed = true
 	}
 	if codec == l.codec && l.former != nil {
 		l.former, l.formerSecret = nil, nil

@@ -44,6 +44,7 @@ type loop struct {
 	// former is the codec of the secret before this one, nil = none: see rekey.
 	former       *peer.Codec
 	formerSecret []byte
+	agreed       bool // the peer was heard by the present secret
 	paths        []*peer.Path
 	greeted      []time.Duration // when a greeting last left, per path
 	reject       []rejects

@@ -15,7 +15,11 @@ type Config struct {
 	Cluster lb.Cluster
 	// Secret is the content of Cluster.SecretFile; it travels over the socket only.
 	Secret []byte
-	VIPs   []plan.VIP
+	// Former is the secret before, for a sentinel that starts while the peer may not have
+	// the new one; nil = none. Generation numbers the secrets of the main daemon's life.
+	Former     []byte
+	Generation uint64
+	VIPs       []plan.VIP
 	// LeaseDir is where the data plane has pinned its lease; empty = no lease.
 	LeaseDir string
 	// StallTimeout: the main daemon's longest pause; 0 = max(2 s, 5 Dead).
@@ -54,6 +58,8 @@ type message struct {
 	Flush     uint64         `json:"flush,omitempty"`
 	Flushed   *flushed       `json:"flushed,omitempty"`
 	Note      *note          `json:"note,omitempty"`
+	// Agreed is the generation of the secret by which the peer has been heard.
+	Agreed uint64 `json:"agreed,omitempty"`
 }
 
 type order struct {

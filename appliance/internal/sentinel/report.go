@@ -99,6 +99,9 @@ func (l *loop) report(t time.Duration) {
 	}
 	s.Problems = append(l.problems(t), s.Problems...)
 	l.tell(message{State: &s})
+	if l.agreed && l.cfg.Generation > 0 {
+		l.tell(message{Agreed: l.cfg.Generation})
+	}
 }
 
 func (l *loop) try(what string, err error) {

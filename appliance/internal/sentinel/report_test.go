@@ -157,6 +157,12 @@ func TestFormerSecret(t *testing.T) {
 			t.Errorf("step %d: the former secret is %d, want %d", i, got, s.want)
 		}
 	}
+	again := secret(7)
+	again.Former = secret(6).Secret
+	l = &loop{} // started again while the peer has the former secret
+	if err := l.rekey(again); err != nil || l.former == nil || l.formerSecret[0] != 6 {
+		t.Errorf("a sentinel that starts again forgets the former secret (%v)", err)
+	}
 	if err := l.rekey(Config{Cluster: lb.Cluster{Paired: true}}); err == nil {
 		t.Error("no secret at all was taken")
 	}
