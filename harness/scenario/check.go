@@ -15,10 +15,6 @@ import (
 
 type loadSpec = traffic.Spec
 
-// maxRate bounds a load in packets per second over all its flows (the network
-// rule: loads are bounded).
-const maxRate = 200_000
-
 // FaultKinds returns the kinds of faults, sorted, and what each needs as target.
 func FaultKinds() map[string]string {
 	return map[string]string{
@@ -63,7 +59,8 @@ func (c *checker) failf(path, format string, args ...any) {
 
 func (c *checker) load(name string, l loadSpec) {
 	at := "loads." + name
-	if _, ok := traffic.Kinds()[l.Kind]; !ok {
+	_, known := traffic.Kinds()[l.Kind]
+	if !known {
 		c.failf(at+".kind", "unknown kind of load %q -- %s", l.Kind, hint(l.Kind, slices.Sorted(maps.Keys(traffic.Kinds()))))
 	}
 	if m := c.plan.Node(l.From); m == nil {
@@ -72,8 +69,8 @@ func (c *checker) load(name string, l loadSpec) {
 	if _, err := c.plan.Resolve(l.To); err != nil {
 		c.failf(at+".to", "%v", err)
 	}
-	if l.Rate*float64(max(l.Flows, 1)) > maxRate {
-		c.failf(at+".rate", "rate times flows is over %d per second -- loads are bounded", maxRate)
+	if err := l.Fits(); err != nil && known {
+		c.failf(at+".rate", "%v", err)
 	}
 }
 

@@ -57,6 +57,7 @@ func TestMistakesAreLocatedAndExplained(t *testing.T) {
 		{"always without witness", "metric: outage_ms.max, max: 1", `always: 'role == "active"'`, "need a witness"},
 		{"expression", "metric: outage_ms.max, max: 1", `eventually: 'rol == "active"'`, "unknown name rol"},
 		{"rate", "kind: udp-probe,", "kind: udp-probe, rate: 1000000,", "loads are bounded"},
+		{"rate over clients", "kind: udp-probe,", "kind: udp-probe, clients: 240,", "loads are bounded"},
 		{"mutant", "expect:", "mutants: [{name: m, change: {}, must_fail: x}]\nexpect:", `no expectation "x"`},
 		{"mutant of any step", "expect:", "mutants: [{name: m, change: {}, must_fail: steps}]\nexpect:", "which step must fail?"},
 		{"mutant of no step", "steps: [{", "mutants: [{name: m, change: {}, must_fail: 'steps: redy'}]\nsteps: [{name: ready, ", `did you mean "ready"`},

@@ -130,6 +130,14 @@ func TestBounds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := newAgent(tt.spec, nil)
 			err := a.resolve(Kinds()[tt.spec.Kind])
+			if written := tt.spec.Fits(); (written == nil) != (err == nil) {
+				t.Errorf("a scenario is told %v, the agent %v", written, err)
+			}
+			unfilled := tt.spec
+			unfilled.Clients, unfilled.Sources = len(unfilled.Sources), nil
+			if written := unfilled.Fits(); (written == nil) != (err == nil) {
+				t.Errorf("before the lab has filled the sources in a scenario is told %v, the agent %v", written, err)
+			}
 			if tt.want == (size{}) {
 				if err == nil {
 					t.Errorf("%+v was accepted", a.size)

@@ -59,19 +59,42 @@ func or[T int | float64](v, def T) T {
 	return def
 }
 
-// resolve finds the load's size and holds it against the bounds.
-func (a *agent) resolve(kind KindInfo) error {
-	if a.Flows < 0 || a.Rate < 0 {
-		return fmt.Errorf("flows is %d and rate %g: neither is negative", a.Flows, a.Rate)
+// mostClients is more than any bound of a load lets through.
+const mostClients = 1 << 20
+
+// Fits holds a load against the bounds of all loads (the network rule), with what it
+// leaves out resolved as the agent does: also one whose sources the lab has not filled in.
+func (s Spec) Fits() error {
+	kind, ok := Kinds()[s.Kind]
+	if !ok {
+		return fmt.Errorf("unknown kind of load %q", s.Kind)
 	}
-	a.size = kind.size(a.Spec)
-	if a.size.flows > MaxFlows {
-		return fmt.Errorf("flows is %d: use at most %d", a.size.flows, MaxFlows)
+	if len(s.Sources) == 0 {
+		s.Sources = make([]string, min(max(s.Clients, 0), mostClients))
 	}
-	if all := a.size.rate * float64(a.size.flows); all > MaxRate {
-		return fmt.Errorf("rate over all flows is %g per second: use at most %d", all, MaxRate)
+	_, err := s.sized(kind)
+	return err
+}
+
+// resolve finds the load's size.
+func (a *agent) resolve(kind KindInfo) (err error) {
+	a.size, err = a.sized(kind)
+	return err
+}
+
+// sized finds a load's size and holds it against the bounds.
+func (s Spec) sized(kind KindInfo) (size, error) {
+	if s.Flows < 0 || s.Rate < 0 {
+		return size{}, fmt.Errorf("flows is %d and rate %g: neither is negative", s.Flows, s.Rate)
 	}
-	return nil
+	n := kind.size(s)
+	if n.flows > MaxFlows {
+		return size{}, fmt.Errorf("flows is %d: use at most %d -- loads are bounded", n.flows, MaxFlows)
+	}
+	if all := n.rate * float64(n.flows); all > MaxRate {
+		return size{}, fmt.Errorf("rate over all flows is %g per second: use at most %d -- loads are bounded", all, MaxRate)
+	}
+	return n, nil
 }
 
 // cores is one flow per processor.
