@@ -10,6 +10,8 @@ import (
 
 	"github.com/vosbed/vosbed/appliance/config"
 	"github.com/vosbed/vosbed/appliance/internal/draft"
+	"github.com/vosbed/vosbed/appliance/internal/events"
+	"github.com/vosbed/vosbed/appliance/internal/feed"
 	"github.com/vosbed/vosbed/appliance/internal/health"
 	"github.com/vosbed/vosbed/appliance/internal/links"
 	"github.com/vosbed/vosbed/appliance/internal/logbook"
@@ -42,6 +44,7 @@ type Appliance struct {
 	stats    *stats.Ring
 	book     *logbook.Book
 	access   *access
+	events   *feed.Feed[events.Event]
 
 	ready   chan struct{}
 	applied atomic.Pointer[applied]
@@ -83,6 +86,7 @@ func New(opts Options) (*Appliance, error) {
 	a := &Appliance{
 		opts: opts, log: opts.Logger, book: book, settings: settings, engine: eng, table: stick.New(stick.Options{}), blind: blind,
 		health: health.New(health.Options{Logger: opts.Logger, Blind: blind.now, DialVIA: eng.dialVIA}),
+		events: newEvents(),
 		ready:  make(chan struct{}), changed: make(chan struct{}, 1),
 	}
 	a.proxy = proxy.New(proxy.Options{Logger: opts.Logger, Table: a.table})

@@ -50,8 +50,11 @@ func (a *Appliance) build(ctx context.Context) {
 	}
 	a.readEngine(ctx, &f)
 	a.readProxy(&f)
+	before := a.status.Load()
+	f.Pending = a.pending(before)
 	s := status.Build(f)
 	a.status.Store(&s)
+	a.tell(before, s)
 }
 
 // notes are the problems of the parts that no fact tells of.

@@ -212,7 +212,7 @@ func (h *helpdesk) logText(context.Context) ([]byte, error) {
 	slices.Reverse(lines)
 	var b bytes.Buffer
 	for _, l := range lines {
-		fmt.Fprintf(&b, "%s %-5s %s\n", l.At.UTC().Format(time.RFC3339Nano), l.Level, l.Text)
+		fmt.Fprintf(&b, "%s %-5s %s\n", l.Value.At.UTC().Format(time.RFC3339Nano), l.Value.Level, l.Value.Text)
 	}
 	return b.Bytes(), nil
 }

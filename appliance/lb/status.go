@@ -12,6 +12,7 @@ type Status struct {
 	Seat      Seat
 	Revision  string // content hash of the running Config
 	At        time.Time
+	Pending   PendingStatus
 	Pair      PairStatus
 	Dataplane DataplaneStatus
 	Proxy     ProxyStatus

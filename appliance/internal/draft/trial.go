@@ -123,3 +123,25 @@ func (s *Store) wake() {
 	default:
 	}
 }
+
+// Glance tells how much is pending, by whom it was changed last, and until when a trial
+// lasts (zero = none). It waits for nobody: ok is false while the draft is being changed.
+func (s *Store) Glance() (changes int, author string, trial time.Time, ok bool) {
+	if !s.mu.TryLock() {
+		return 0, "", trial, false
+	}
+	defer s.mu.Unlock()
+	if s.trial != nil {
+		trial = s.trial.until
+	}
+	if s.draft == nil {
+		return 0, "", trial, true
+	}
+	var latest Change
+	for _, c := range s.draft.changes {
+		if !c.At.Before(latest.At) {
+			latest = c
+		}
+	}
+	return len(s.draft.changes), latest.Author, trial, true
+}

@@ -65,10 +65,27 @@ func toDaemon(socket string, log *slog.Logger) http.Handler {
 		},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == api.PathEvents || r.URL.Path == api.PathLogStream {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // nothing more is read
+			proxy.ServeHTTP(&patient{w}, r)
+			return
+		}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 		proxy.ServeHTTP(w, r)
 	})
 }
+
+// patient bounds each writing of a stream, not the whole.
+type patient struct{ http.ResponseWriter }
+
+// Write gives the reader as long for this as for a whole answer.
+func (p *patient) Write(b []byte) (int, error) {
+	_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(writeTimeout))
+	return p.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController through.
+func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 func host(remote string) string {
 	h, _, err := net.SplitHostPort(remote)

@@ -7,8 +7,9 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/vosbed/vosbed/appliance/internal/feed"
 )
 
 const (
@@ -28,20 +29,13 @@ type Line struct {
 // Book is a handler that keeps lines and hands them on.
 type Book struct {
 	next  slog.Handler
-	pages *pages
-	attrs []slog.Attr // of a logger made by With, already with their groups' names
-	group string      // "a.b." in front of the keys to come
-}
-
-// pages is the ring that all loggers of a book share.
-type pages struct {
-	mu    sync.Mutex
-	lines []Line
-	at    int // where the next line goes, once the ring is full
+	pages *feed.Feed[Line] // that all loggers of a book share
+	attrs []slog.Attr      // of a logger made by With, already with their groups' names
+	group string           // "a.b." in front of the keys to come
 }
 
 // New returns a book before another handler.
-func New(next slog.Handler) *Book { return &Book{next: next, pages: &pages{}} }
+func New(next slog.Handler) *Book { return &Book{next: next, pages: feed.New[Line](size, 1)} }
 
 // Enabled asks the next handler: what it does not want is not kept either.
 func (b *Book) Enabled(ctx context.Context, l slog.Level) bool { return b.next.Enabled(ctx, l) }
@@ -57,7 +51,7 @@ func (b *Book) Handle(ctx context.Context, r slog.Record) error {
 		write(&text, b.group, a)
 		return text.Len() < longest
 	})
-	b.pages.add(Line{r.Time, r.Level, clip(text.String())})
+	b.pages.Add(Line{r.Time, r.Level, clip(text.String())})
 	return b.next.Handle(ctx, r)
 }
 
@@ -106,22 +100,12 @@ func (b *Book) WithGroup(name string) slog.Handler {
 	return &twin
 }
 
-func (p *pages) add(l Line) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.lines) < size {
-		p.lines = append(p.lines, l)
-		return
-	}
-	p.lines[p.at] = l
-	p.at = (p.at + 1) % size
+// Lines returns what is kept of a level or above, newest first, with its numbers.
+func (b *Book) Lines(least slog.Level) []feed.Item[Line] {
+	all := b.pages.All()
+	slices.Reverse(all)
+	return slices.DeleteFunc(all, func(l feed.Item[Line]) bool { return l.Value.Level < least })
 }
 
-// Lines returns what is kept of a level or above, newest first.
-func (b *Book) Lines(least slog.Level) []Line {
-	b.pages.mu.Lock()
-	all := slices.Concat(b.pages.lines[b.pages.at:], b.pages.lines[:b.pages.at])
-	b.pages.mu.Unlock()
-	slices.Reverse(all)
-	return slices.DeleteFunc(all, func(l Line) bool { return l.Level < least })
-}
+// Feed is what followers of the log read.
+func (b *Book) Feed() *feed.Feed[Line] { return b.pages }

@@ -6,12 +6,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/vosbed/vosbed/appliance/internal/feed"
 )
 
-func texts(lines []Line) string {
+func texts(lines []feed.Item[Line]) string {
 	var out []string
 	for _, l := range lines {
-		out = append(out, l.Level.String()+" "+l.Text)
+		out = append(out, l.Value.Level.String()+" "+l.Value.Text)
 	}
 	return strings.Join(out, "|")
 }
@@ -42,11 +44,11 @@ func TestTheBookIsBounded(t *testing.T) {
 		log.Info("line", "n", i)
 	}
 	lines := b.Lines(slog.LevelInfo)
-	if len(lines) != size || lines[0].Text != fmt.Sprintf("line n=%d", size+4) || lines[size-1].Text != "line n=5" {
-		t.Errorf("%d lines from %s to %s", len(lines), lines[len(lines)-1].Text, lines[0].Text)
+	if len(lines) != size || lines[0].Value.Text != fmt.Sprintf("line n=%d", size+4) || lines[size-1].Value.Text != "line n=5" {
+		t.Errorf("%d lines from %s to %s", len(lines), lines[len(lines)-1].Value.Text, lines[0].Value.Text)
 	}
 	log.Info("a\nb\x1b[31m", "long", strings.Repeat("é", longest))
-	if got := b.Lines(slog.LevelInfo)[0].Text; strings.ContainsAny(got, "\n\x1b") || len(got) > longest+4 {
+	if got := b.Lines(slog.LevelInfo)[0].Value.Text; strings.ContainsAny(got, "\n\x1b") || len(got) > longest+4 {
 		t.Errorf("a line of %d bytes: %.40q", len(got), got)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -59,22 +58,6 @@ func (s *Server) getStats(w http.ResponseWriter, r *http.Request) {
 		span = d
 	}
 	reply(w, s.opts.Backend.Graphs.Stats(span))
-}
-
-// getLogs answers the latest lines of a level or above.
-func (s *Server) getLogs(w http.ResponseWriter, r *http.Request) {
-	least := slog.LevelInfo
-	if text := r.URL.Query().Get("level"); text != "" {
-		if err := least.UnmarshalText([]byte(text)); err != nil {
-			s.refuse(w, r, &formatError{http.StatusBadRequest, fmt.Sprintf("query: level %q: use debug, info, warn or error", text)})
-			return
-		}
-	}
-	out := []api.LogLine{}
-	for _, l := range s.opts.Backend.Logs.Lines(least) {
-		out = append(out, api.LogLine{At: l.At, Level: strings.ToLower(l.Level.String()), Text: l.Text})
-	}
-	reply(w, out)
 }
 
 func (s *Server) postPairPeer(w http.ResponseWriter, r *http.Request) {

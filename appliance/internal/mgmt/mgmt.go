@@ -17,7 +17,8 @@ import (
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
-	"github.com/vosbed/vosbed/appliance/internal/logbook"
+	"github.com/vosbed/vosbed/appliance/internal/events"
+	"github.com/vosbed/vosbed/appliance/internal/feed"
 	"github.com/vosbed/vosbed/appliance/internal/tokens"
 	"github.com/vosbed/vosbed/appliance/lb"
 )
@@ -47,11 +48,6 @@ type ConfigSource interface {
 	Config(ctx context.Context) (yaml []byte, revision string, err error)
 }
 
-// Logs are the latest lines of the daemon's log, newest first.
-type Logs interface {
-	Lines(least slog.Level) []logbook.Line
-}
-
 // Graphs are the samples of the past.
 type Graphs interface {
 	Stats(span time.Duration) api.Stats
@@ -79,12 +75,14 @@ type Backend struct {
 	Support  Support
 	Backups  Backups
 	Access   Access
+	// Events are what happened, by difference of pictures.
+	Events *feed.Feed[events.Event]
 }
 
 func (b Backend) complete() bool {
 	return b.Status != nil && b.Operator != nil && b.Table != nil && b.Config != nil &&
 		b.Drafts != nil && b.Past != nil && b.Pairing != nil && b.Graphs != nil && b.Logs != nil &&
-		b.Support != nil && b.Backups != nil && b.Access != nil
+		b.Support != nil && b.Backups != nil && b.Access != nil && b.Events != nil
 }
 
 // Filter picks persistence entries; zero fields match everything.
@@ -143,6 +141,7 @@ type Server struct {
 	opts    Options
 	log     *slog.Logger
 	tokens  *tokens.Store
+	streams *streams
 	handler http.Handler
 }
 
@@ -161,7 +160,7 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: opts, log: opts.Logger, tokens: t}
+	s := &Server{opts: opts, log: opts.Logger, tokens: t, streams: newStreams()}
 	s.handler = s.mux()
 	return s, nil
 }
@@ -196,6 +195,7 @@ func (s *Server) http(h http.Handler) *http.Server {
 // serve returns when ctx has ended and no handler runs any more, or the listener failed.
 func (s *Server) serve(ctx context.Context, srv *http.Server, ln net.Listener) error {
 	failed := make(chan error, 1)
+	srv.RegisterOnShutdown(s.streams.end)
 	go func() { failed <- srv.Serve(ln) }()
 	select {
 	case err := <-failed:

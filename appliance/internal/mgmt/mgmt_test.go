@@ -23,7 +23,10 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/vosbed/vosbed/appliance/api"
+	"github.com/vosbed/vosbed/appliance/internal/events"
+	"github.com/vosbed/vosbed/appliance/internal/feed"
 	"github.com/vosbed/vosbed/appliance/internal/front"
+	"github.com/vosbed/vosbed/appliance/internal/logbook"
 	"github.com/vosbed/vosbed/appliance/internal/tokens"
 	"github.com/vosbed/vosbed/appliance/lb"
 	"github.com/vosbed/vosbed/internal/buildinfo"
@@ -38,6 +41,8 @@ type fake struct {
 	calls  []string
 	status lb.Status
 	err    error
+	events *feed.Feed[events.Event]
+	lines  *feed.Feed[logbook.Line]
 }
 
 func (f *fake) note(format string, args ...any) error {
@@ -78,8 +83,10 @@ func (f *fake) Config(context.Context) (yaml []byte, revision string, err error)
 func newServer(t *testing.T, f *fake) *Server {
 	t.Helper()
 	dir := t.TempDir()
+	f.events, f.lines = feed.New[events.Event](4, 1001), feed.New[logbook.Line](4, 1)
+	f.lines.Add(logbook.Line{At: epoch, Level: slog.LevelWarn, Text: "pair decision reason=x"})
 	s, err := New(Options{
-		Backend:   Backend{Status: f, Operator: f, Table: f, Config: f, Drafts: f, Past: f, Pairing: f, Graphs: f, Logs: f, Support: f, Backups: kept{f}, Access: f},
+		Backend:   Backend{Status: f, Operator: f, Table: f, Config: f, Drafts: f, Past: f, Pairing: f, Graphs: f, Logs: f, Events: f.events, Support: f, Backups: kept{f}, Access: f},
 		People:    openPeople(t, dir),
 		TokenFile: filepath.Join(dir, "token"),
 		Pin:       func() string { return "sha256//pin" },
@@ -88,6 +95,7 @@ func newServer(t *testing.T, f *fake) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.streams.end() // streams tell what there is and end; liveServer has real ones
 	return s
 }
 

@@ -5,11 +5,13 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/appliance/internal/accounts"
+	"github.com/vosbed/vosbed/appliance/internal/feed"
 	"github.com/vosbed/vosbed/appliance/internal/logbook"
 )
 
@@ -104,8 +106,10 @@ func (f *fake) Join(_ context.Context, want api.PairJoin) (api.PairJoined, error
 }
 func (f *fake) Break(_ context.Context, user string) error { return f.note("break %s", user) }
 
-func (f *fake) Lines(least slog.Level) []logbook.Line {
-	return []logbook.Line{{At: epoch, Level: least, Text: "pair decision reason=x"}}
+func (f *fake) Lines(least slog.Level) []feed.Item[logbook.Line] {
+	return slices.DeleteFunc(f.lines.All(), func(l feed.Item[logbook.Line]) bool { return l.Value.Level < least })
 }
+
+func (f *fake) Feed() *feed.Feed[logbook.Line] { return f.lines }
 
 func (f *fake) Stats(span time.Duration) api.Stats { return api.Stats{From: epoch, Step: span} }

@@ -35,6 +35,8 @@ func exchanges() map[string]exchange {
 		"GET " + api.PathOpenAPI:         {out: "application/yaml"},
 		"GET " + api.PathStats:           {out: api.Stats{}, query: []string{"range"}},
 		"GET " + api.PathLogs:            {out: []api.LogLine{}, query: []string{"level"}},
+		"GET " + api.PathLogStream:       {out: api.ContentStream, query: []string{"level", "text", "after"}},
+		"GET " + api.PathEvents:          {out: api.ContentStream, query: []string{"after"}},
 		"GET " + api.PathMetrics:         {out: "text/plain"},
 		"PUT " + api.PathServer:          {in: api.ServerState{}},
 		"GET " + api.PathPersistence:     {out: []api.Entry{}, query: []string{"service", "client", "server"}},

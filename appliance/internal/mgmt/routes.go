@@ -23,7 +23,7 @@ type route struct {
 
 // routes is the whole API.
 func (s *Server) routes() []route {
-	return slices.Concat(s.balancing(), s.configuring(), s.admitting(), s.pairing(), s.tokening(), s.supporting(), s.keeping(), s.access())
+	return slices.Concat(s.balancing(), s.configuring(), s.admitting(), s.pairing(), s.tokening(), s.supporting(), s.keeping(), s.access(), s.telling())
 }
 
 // balancing is what the node does now.
@@ -34,7 +34,6 @@ func (s *Server) balancing() []route {
 		{method: http.MethodGet, path: api.PathStatus, handle: s.getStatus, least: read},
 		{method: http.MethodGet, path: api.PathOpenAPI, handle: getOpenAPI, least: read},
 		{method: http.MethodGet, path: api.PathStats, handle: s.getStats, least: read},
-		{method: http.MethodGet, path: api.PathLogs, handle: s.getLogs, least: read},
 		{method: http.MethodGet, path: api.PathMetrics, handle: s.metrics().ServeHTTP, least: read},
 		{method: http.MethodPut, path: api.PathServer, handle: s.putServer, least: run, action: "set a real server"},
 		{method: http.MethodGet, path: api.PathPersistence, handle: s.getPersistence, least: read},

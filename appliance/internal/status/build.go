@@ -20,6 +20,7 @@ type Facts struct {
 	Plan      plan.Plan
 	Health    map[lb.RealID]lb.Health
 	Overrides map[lb.RealID]lb.Override
+	Pending   lb.PendingStatus
 	Pair      lb.PairStatus
 	Dataplane lb.DataplaneStatus
 	Proxy     lb.ProxyStatus
@@ -41,7 +42,7 @@ type Facts struct {
 func Build(f Facts) lb.Status {
 	return lb.Status{
 		Node: f.Config.Node.Name, Seat: f.Config.Node.Seat, Revision: f.Revision, At: f.At,
-		Pair: f.Pair, Dataplane: f.Dataplane, Proxy: f.Proxy,
+		Pending: f.Pending, Pair: f.Pair, Dataplane: f.Dataplane, Proxy: f.Proxy,
 		Services:  services(f),
 		Conflicts: conflicts(f),
 		Problems:  problems(f),

@@ -113,6 +113,9 @@ func (f *fakeLB) say(w http.ResponseWriter, r *http.Request) {
 	case api.Problem:
 		refuse(w, with)
 	case []byte:
+		if r.URL.Path == api.PathLogStream {
+			w.Header().Set("Content-Type", api.ContentStream)
+		}
 		_, _ = w.Write(with)
 	default:
 		switch {

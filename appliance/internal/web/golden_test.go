@@ -29,6 +29,16 @@ func small() api.Status {
 	}
 }
 
+// TestScreensGolden holds screens as they are sent.
+func TestScreensGolden(t *testing.T) {
+	for _, name := range []string{"tokens", "logs"} {
+		d := sit(t, api.RoleAdmin)
+		d.lb.answer("GET "+api.PathStatus, small())
+		d.lb.answer("GET "+api.PathLogs, []api.LogLine{{ID: 7, At: noon(), Level: "warn", Text: "the disk is nearly full"}})
+		golden(t, name, d.open("/lbadmin/"+name).want(200))
+	}
+}
+
 // TestOverviewGolden holds the System Overview as it is sent.
 func TestOverviewGolden(t *testing.T) {
 	d := sit(t, api.RoleOperator)

@@ -47,6 +47,7 @@ func maintenanceRoutes() []route {
 		{method: post, path: Root + "passwords/remove", serve: (*visit).removeAccount},
 		{method: post, path: Root + "sessions/end", serve: (*visit).endSession},
 		{method: get, path: Root + "configuration.yaml", serve: (*visit).configurationFile},
+		{method: get, path: logsStreamPath, serve: (*visit).logsStream, background: true},
 		{method: get, path: Root + "logs.txt", serve: (*visit).logsFile},
 		{method: get, path: Root + "audit.csv", serve: (*visit).auditFile},
 		{method: post, path: Root + "confirm", serve: (*visit).confirm},

@@ -33,7 +33,10 @@
     }
     wake() {
       if (this.source || this.ended || paused || document.hidden) return;
-      this.source = new EventSource(this.url);
+      const url = new URL(this.url, document.baseURI);
+      if (this.last) url.searchParams.set("after", this.last); // of rows: no row comes twice
+      this.source = new EventSource(url);
+      this.source.addEventListener("rows", (e) => { this.last = e.lastEventId; });
       this.source.onopen = () => { this.refusals = 0; say("3 Seconds"); };
       this.source.onerror = () => this.failed();
       this.source.addEventListener("wait", () => say("The daemon does not answer, trying again"));
@@ -77,6 +80,13 @@
   // What a person opened or chose stays as it is.
   Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.id);
   Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) => old.nodeName !== "SELECT";
+
+  // A table that grows at its top forgets its end.
+  document.body.addEventListener("htmx:sseMessage", () => {
+    for (const body of document.querySelectorAll("[data-live-most]")) {
+      while (body.rows.length > Number(body.dataset.liveMost)) body.deleteRow(-1);
+    }
+  });
 
   // The words of the rows that changed are told.
   let before = new Map();
