@@ -156,6 +156,7 @@ func (a *Appliance) part(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		a.shared.retry(time.Now())
 		if err := a.partOnce(); err != nil {
 			a.log.WarnContext(ctx, "a broken pair is not left yet, trying again", "err", err)
 		}

@@ -195,3 +195,24 @@ func (n *node) replace(weight int) {
 	n.must(os.WriteFile(next, fmt.Appendf(nil, aloneFile, "lb1", weight), 0o600))
 	n.must(os.Rename(next, n.file()))
 }
+
+// TestAppliedOverAChangedFile: what somebody wrote into the file and did not reload is set
+// aside, and told.
+func TestAppliedOverAChangedFile(t *testing.T) {
+	n := alone(t)
+	n.start()
+	until(t, "up", func() bool { return n.status().Node != "" })
+	text, err := os.ReadFile(n.file())
+	n.must(err)
+	mine := append(text, []byte("# my work of an hour\n")...)
+	n.must(os.WriteFile(n.file(), mine, 0o600))
+	n.must(n.client.EditServer(t.Context(), "", "web", "W1", api.Fields{"weight": "50"}))
+	n.must(n.client.Apply(t.Context(), "", ""))
+	if got, err := os.ReadFile(n.file() + ".unread"); err != nil || string(got) != string(mine) {
+		t.Errorf("what was written by hand is gone: %v", err)
+	}
+	told := func() bool { return strings.Contains(strings.Join(n.status().Problems, "\n"), ".unread") }
+	until(t, "it is told", told)
+	n.must(n.client.Reload(t.Context()))
+	until(t, "until a reload", func() bool { return !told() })
+}

@@ -74,6 +74,20 @@ func (s *settings) clear() {
 	s.problem = ""
 }
 
+// written says that the file is what is in force, and where is what somebody had written
+// into it, and nobody had reloaded, "" = nothing.
+func (s *settings) written(aside string) {
+	s.clear()
+	if aside == "" {
+		return
+	}
+	s.log.Warn("the configuration file was changed and not reloaded: it is set aside and written anew", "aside", aside)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.problem = fmt.Sprintf("the configuration file had changes that nobody had reloaded when it was written anew: they are in %s; "+
+		"take them as pending changes (lbctl restore %s), or end this notice (lbctl reload)", aside, aside)
+}
+
 // problems are what an operator must know about the configuration.
 func (s *settings) problems() []string {
 	s.mu.Lock()
@@ -117,7 +131,8 @@ func (a *Appliance) commit(cfg lb.Config) error {
 	if err := a.replace(cfg); err != nil {
 		return err
 	}
-	a.shared.changed(cfg)
+	now, _ := a.facts.current() // as it is written
+	a.shared.changed(now)
 	return nil
 }
 
@@ -128,8 +143,12 @@ func (a *Appliance) replace(cfg lb.Config) error {
 	if err != nil {
 		return &ConfigError{err}
 	}
-	if err := a.enforce(cfg); err != nil {
+	if err = a.enforce(cfg); err != nil {
 		return err
+	}
+	aside, err := a.settings.store.SetAside()
+	if err != nil {
+		return errors.Join(err, a.enforce(before))
 	}
 	var history *config.HistoryError
 	if err := a.settings.store.Save(cfg); errors.As(err, &history) {
@@ -137,7 +156,7 @@ func (a *Appliance) replace(cfg lb.Config) error {
 	} else if err != nil {
 		return errors.Join(err, a.enforce(before))
 	}
-	a.settings.clear()
+	a.settings.written(aside)
 	return nil
 }
 

@@ -35,6 +35,7 @@ type shared struct {
 	state   sharedState
 	former  lb.Config     // that was in force before the next change
 	pieces  map[int]piece // of a newer state, by index
+	refused *whole        // that could not be taken, nil = none
 	problem string
 	parted  bool      // the peer knows that this node has broken the pair
 	told    time.Time // when the peer said that it has

@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -174,5 +175,35 @@ func TestNonsenseFromThePeer(t *testing.T) {
 	}
 	if len(s.problems()) == 0 {
 		t.Error("nobody is told")
+	}
+}
+
+// TestWhatCannotBeTakenIsTriedAgain: the peer says it once; a disk that is full for a while
+// must not keep the nodes apart for good.
+func TestWhatCannotBeTakenIsTriedAgain(t *testing.T) {
+	one, two := member(t, "lb1", 2), member(t, "lb2", 1)
+	cfg, _ := one.facts.current()
+	one.changed(cfg)
+	parts, err := one.Parts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply := two.apply
+	two.apply = func(lb.Config) error { return errors.New("no space left on device") }
+	for _, p := range parts {
+		err = two.Merge(t.Context(), p)
+	}
+	if err == nil || len(two.problems()) == 0 {
+		t.Error("nobody is told")
+	}
+	two.apply = apply
+	now := time.Now()
+	two.retry(now)
+	if n, _ := two.names(); n != 1 {
+		t.Error("it was tried again at once")
+	}
+	two.retry(now.Add(retryEvery + time.Second))
+	if n, _ := two.names(); n != 2 || len(two.problems()) > 0 {
+		t.Errorf("%d services, %v", n, two.problems())
 	}
 }

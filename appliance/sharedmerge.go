@@ -20,14 +20,45 @@ func (s *shared) Merge(_ context.Context, part []byte) error {
 	if text == nil || err != nil {
 		return err
 	}
-	if err := s.take(p, text); err != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
+	return s.obey(p, text)
+}
+
+// obey takes the peer's configuration; what cannot be taken now is tried again, since the
+// peer says it once.
+func (s *shared) obey(p piece, text []byte) error {
+	err := s.take(p, text)
+	s.mu.Lock()
+	s.refused = nil
+	if err != nil {
 		s.problem = "the peer's configuration cannot take effect here: " + err.Error()
+		s.refused = &whole{p, text, time.Now()}
+	}
+	s.mu.Unlock()
+	if err != nil {
 		return err
 	}
 	s.settle()
 	return nil
+}
+
+// whole is a configuration of the peer.
+type whole struct {
+	piece piece
+	text  []byte
+	tried time.Time
+}
+
+// retryEvery is the pause before it is tried again.
+const retryEvery = 5 * time.Second
+
+// retry tries once more what could not be taken.
+func (s *shared) retry(now time.Time) {
+	s.mu.Lock()
+	r := s.refused
+	s.mu.Unlock()
+	if r != nil && now.Sub(r.tried) >= retryEvery {
+		_ = s.obey(r.piece, r.text) // it stays a problem
+	}
 }
 
 // collect returns the whole text once all its parts are here, and nil before.

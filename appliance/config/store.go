@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,6 +32,7 @@ type Store struct {
 	mu   sync.Mutex
 	good lb.Config
 	have bool
+	text []byte // of the file when it was read or written last
 }
 
 // Saved is one entry of the history.
@@ -87,7 +89,7 @@ func (s *Store) Keep(d Draft) error {
 }
 
 func (s *Store) keep(cfg lb.Config, text []byte) error {
-	s.good, s.have = cfg, true
+	s.good, s.have, s.text = cfg, true, text
 	if err := s.remember(cfg, text); err != nil {
 		return &HistoryError{err}
 	}
@@ -103,6 +105,32 @@ func (s *Store) LastGood() (cfg lb.Config, ok bool) {
 		s.good, s.have = s.newest()
 	}
 	return s.good, s.have
+}
+
+// unread ends the name of a file that was set aside.
+const unread = ".unread"
+
+// SetAside copies a file that somebody has changed, and nobody has read since, to its name
+// with .unread at the end, before it is written: what people wrote is never lost. It
+// returns that name, "" = there was nothing to set aside.
+func (s *Store) SetAside() (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	data, err := os.ReadFile(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look for changes in the configuration file: %w", err)
+	}
+	if bytes.Equal(data, s.text) {
+		return "", nil
+	}
+	aside := s.path + unread
+	if err := atomicfile.Write(aside, data, fileMode); err != nil {
+		return "", fmt.Errorf("set the changed configuration file aside: %w", err)
+	}
+	return aside, nil
 }
 
 // Save validates cfg, writes it to the file atomically and keeps a revision. On an

@@ -142,3 +142,41 @@ func TestKeepWithoutAHistory(t *testing.T) {
 		t.Fatalf("in force all the same: %q, %v", cfg.Node.Name, ok)
 	}
 }
+
+// TestSetAside: what people wrote into the file, and nobody has read, is never lost.
+func TestSetAside(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "config.yaml")
+	s := config.NewStore(path, filepath.Join(dir, "history"))
+	aside := func(want string) {
+		t.Helper()
+		got, err := s.SetAside()
+		if err != nil || got != want {
+			t.Fatalf("set aside as %q (%v), want %q", got, err, want)
+		}
+	}
+	aside("") // no file
+	if err := os.WriteFile(path, config.Minimal, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := s.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Keep(d); err != nil {
+		t.Fatal(err)
+	}
+	aside("")
+	if err := s.Save(d.Config); err != nil {
+		t.Fatal(err)
+	}
+	aside("")
+	mine := []byte("# a mistake: and my work of an hour\n")
+	if err := os.WriteFile(path, mine, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	aside(path + ".unread")
+	if got, err := os.ReadFile(path + ".unread"); err != nil || string(got) != string(mine) {
+		t.Errorf("it holds %q, %v", got, err)
+	}
+}

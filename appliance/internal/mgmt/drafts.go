@@ -3,8 +3,10 @@ package mgmt
 import (
 	"context"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -125,11 +127,25 @@ func (s *Server) writeDraft(add bool) http.HandlerFunc {
 			s.refuse(w, r, &formatError{http.StatusBadRequest, "the body must be an object of settings as text"})
 			return
 		}
+		note(r).after = settingsText(fields)
 		if add {
 			note(r).target = strings.TrimPrefix(r.PathValue("service")+"/"+fields["name"], "/")
 		}
 		s.done(w, r, s.opts.Backend.Drafts.Write(r.Context(), byOf(r), placeOf(r), fields, add))
 	}
+}
+
+// settingsText is what was set, for the trail; no secret is a setting, and what looks like
+// one is left out all the same.
+func settingsText(fields api.Fields) string {
+	var out []string
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
+		if strings.HasSuffix(key, "secret") || strings.Contains(key, "password") {
+			continue
+		}
+		out = append(out, key+"="+fields[key])
+	}
+	return strings.Join(out, " ")
 }
 
 // putDraft takes a whole configuration file.

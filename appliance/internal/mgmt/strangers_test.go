@@ -107,3 +107,13 @@ func TestConfirmingOftenIsNoGuessing(t *testing.T) {
 		}
 	}
 }
+
+// TestTheTrailTellsWhatWasSet, and no secret, whatever a setting is called.
+func TestTheTrailTellsWhatWasSet(t *testing.T) {
+	o := newOffice(t)
+	token := o.login("loadbalancer")
+	o.ask(http.MethodPut, strings.Replace(api.PathDraftPart, "{part}", "cluster", 1), token, `{"dead":"2s","bind_password":"pw1","radius.secret":"pw2","secret_file":"/x"}`)
+	if got := o.trail()[0]; got.After != "dead=2s secret_file=/x" || got.Target != "cluster" {
+		t.Errorf("the trail has %+v", got)
+	}
+}
