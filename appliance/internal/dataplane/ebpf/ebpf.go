@@ -178,7 +178,7 @@ func (p *Plane) open() (err error) {
 	if p.ns, err = netns.Get(); err != nil {
 		return fmt.Errorf("find the network namespace: %w", err)
 	}
-	if p.nl, err = netlink.NewHandle(); err != nil {
+	if p.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return fmt.Errorf("open netlink: %w", err)
 	}
 	if p.raw, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {

@@ -6,7 +6,7 @@
 /* service_at returns index + 1 of the service at a port (host order), 0 = none. */
 INLINE __u32 service_at(__u16 vip, __u8 proto, __u16 port)
 {
-	__u32 slot = vip * 2 + (proto == PROTO_UDP), zero = 0;
+	__u32 slot = vip * 2 + (proto == PROTO_UDP), zero = 0, at = port;
 	struct ports *ports;
 	void *table;
 
@@ -16,7 +16,8 @@ INLINE __u32 service_at(__u16 vip, __u8 proto, __u16 port)
 	if (!table)
 		return 0;
 	ports = bpf_map_lookup_elem(table, &zero);
-	return ports ? ports->service[port] : 0;
+	asm volatile("" : "+r"(at)); /* verifiers before 6.2 forget the bounds of a byte swap */
+	return ports ? ports->service[at & 0xffff] : 0;
 }
 
 INLINE void flow_key_of(struct flow_key *k, struct packet *p, __u16 vip)
@@ -150,7 +151,7 @@ INLINE void fragment_key_of(struct fragment_key *k, struct packet *p, __u16 vip)
 	k->pad = 0;
 }
 
-INLINE void fragment_learn(struct packet *p, __u16 vip, __u32 ref)
+NOINLINE void fragment_learn(struct packet *p, __u16 vip, __u32 ref)
 {
 	struct entry e = {ref, stamp_now()};
 	struct fragment_key k;

@@ -68,7 +68,7 @@ INLINE void persist_refresh(struct __sk_buff *skb, struct service *s, struct pac
 /* settle stores a decision and returns the ref that holds after any race. The entry is
  * read anew: what another CPU has stored since the decision began is valid and stays.
  * A turn more after a replacement finds whether the entry was removed meanwhile. */
-NOINLINE __u32 settle(struct __sk_buff *skb, struct service *s, struct persist_key *k, __u32 ref, bool midstream)
+INLINE __u32 settle(struct __sk_buff *skb, struct service *s, struct persist_key *k, __u32 ref, bool midstream)
 {
 	struct entry fresh = {ref, stamp_now()}, *e;
 	struct real *r;
