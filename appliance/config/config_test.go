@@ -87,6 +87,9 @@ func TestReferenceIsTheGuidesDeployment(t *testing.T) {
 			},
 			Replication: lb.Replication{Local: netip.MustParseAddrPort("10.94.0.1:7778"), Peer: netip.MustParseAddrPort("10.94.0.2:7778")},
 			PingNodes:   []netip.Addr{netip.MustParseAddr("192.168.94.1")},
+			Authentication: lb.Authentication{
+				Servers: []string{"ldaps://dc1.example.org"}, Timeout: 5 * time.Second,
+			},
 		},
 		Cluster: lb.Cluster{
 			Paired: true, SecretFile: "/etc/vosbed/pair.secret",

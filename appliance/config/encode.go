@@ -90,6 +90,7 @@ func canonical(cfg lb.Config) lb.Config {
 	n := &cfg.Node
 	n.Management, n.Paths, n.PingNodes = some(n.Management), some(n.Paths), some(n.PingNodes)
 	n.ManagementHTTP, n.Fallback = some(n.ManagementHTTP), some(n.Fallback)
+	n.Authentication.Servers = some(n.Authentication.Servers)
 	cfg.Services = some(slices.Clone(cfg.Services))
 	for i := range cfg.Services {
 		s := &cfg.Services[i]
@@ -136,7 +137,8 @@ func nodeToFile(n lb.Node) nodeFile {
 			Local: endpointOf(n.Replication.Local),
 			Peer:  endpointOf(n.Replication.Peer),
 		},
-		Ping: n.PingNodes,
+		Ping:           n.PingNodes,
+		Authentication: authenticationToFile(n.Authentication),
 	}
 	f.Management, f.HTTP, f.Fallback = endpointsOf(n.Management), endpointsOf(n.ManagementHTTP), endpointsOf(n.Fallback)
 	for _, p := range n.Paths {

@@ -24,6 +24,8 @@ type nodeFile struct {
 	Heartbeat   []pathFile      `yaml:"heartbeat,omitempty"`
 	Replication replicationFile `yaml:"replication,omitempty"`
 	Ping        []netip.Addr    `yaml:"ping,omitempty,flow"`
+
+	Authentication authenticationFile `yaml:"authentication,omitempty"`
 }
 
 type pathFile struct {

@@ -192,6 +192,7 @@ func (r *reader) node(f nodeFile) lb.Node {
 	for i, a := range f.Ping {
 		n.PingNodes = append(n.PingNodes, r.addr(r.item(fmt.Sprintf("node.ping[%d]", i)), a))
 	}
+	n.Authentication = r.authentication(f.Authentication)
 	return n
 }
 

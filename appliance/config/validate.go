@@ -98,6 +98,7 @@ func validateNode(r *reader, n lb.Node) {
 	validateReplication(r, n.Replication)
 	validateSockets(r, n)
 	distinct(r, "node.ping", n.PingNodes)
+	validateAuthentication(r, n.Authentication)
 }
 
 // validateSockets reports what this node could not open twice.

@@ -28,6 +28,8 @@ type Node struct {
 	Replication Replication
 	// PingNodes are addresses on the service network that a healthy node reaches.
 	PingNodes []netip.Addr
+	// Authentication is who may log in besides the accounts of the node (guide 9.3).
+	Authentication Authentication
 }
 
 // HeartbeatPath is one way to the peer.

@@ -70,6 +70,7 @@ func clone(c lb.Config) lb.Config {
 	n := &c.Node
 	n.Management, n.Paths, n.PingNodes = slices.Clone(n.Management), slices.Clone(n.Paths), slices.Clone(n.PingNodes)
 	n.ManagementHTTP, n.Fallback = slices.Clone(n.ManagementHTTP), slices.Clone(n.Fallback)
+	n.Authentication.Servers = slices.Clone(n.Authentication.Servers)
 	c.Services = slices.Clone(c.Services)
 	for i := range c.Services {
 		s := &c.Services[i]
