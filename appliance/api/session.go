@@ -49,6 +49,7 @@ type Session struct {
 	ID      string    `json:"id"` // names it in lists; it is not the token
 	User    string    `json:"user"`
 	Role    string    `json:"role"`
+	Source  string    `json:"source,omitempty"` // who knows the person instead of this node: ldap
 	From    string    `json:"from"`
 	Agent   string    `json:"agent,omitempty"`
 	Started time.Time `json:"started"`

@@ -136,6 +136,14 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "packed")
 	case "POST " + api.PathPairPeer:
 		_, _ = io.WriteString(w, `{"address":"10.0.0.2:9443","fingerprint":"sha256//x","local_addresses":["10.0.0.1"],"blocks":[]}`)
+	case "GET " + api.PathAuth:
+		_, _ = io.WriteString(w, `{"source":"ldap","secrets":["ldap"],"warnings":["plain text"]}`)
+	case "POST " + api.PathAuthTest:
+		if strings.Contains(string(body), "otto") {
+			_, _ = io.WriteString(w, `{"source":"ldap","ok":false,"text":"the name or the password is wrong"}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"source":"ldap","ok":true,"role":"admin","text":"anna may log in with the role admin"}`)
 	case "GET " + api.PathTokens:
 		_, _ = io.WriteString(w, `[{"name":"first","role":"admin","created":"2026-03-01T12:00:00Z"},{"name":"grafana","role":"auditor","created":"2026-03-01T12:00:00Z","expires":"2026-03-02T12:00:00Z","expired":true,"last_used":"2026-03-01T13:00:00Z"}]`)
 	case "POST " + api.PathToken, "POST " + api.PathTokens:

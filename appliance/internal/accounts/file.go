@@ -103,7 +103,7 @@ func decodeAccounts(list []fileAccount) (map[string]record, error) {
 		if err != nil {
 			return nil, fmt.Errorf("account %s: %w", a.Name, err)
 		}
-		set[a.Name] = record{Account{a.Name, a.Role, a.Changed.UTC()}, h}
+		set[a.Name] = record{Account{Name: a.Name, Role: a.Role, Changed: a.Changed.UTC()}, h}
 	}
 	if len(set) > mostAccounts {
 		return nil, fmt.Errorf("the file has more than %d accounts", mostAccounts)

@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
@@ -95,12 +96,22 @@ func (g *Gate) Succeeded(name string, from netip.Addr) {
 	g.known[who] = now.Add(knownFor)
 }
 
+// Undecided notes that nobody could say whether a password is right: it costs nothing.
+func (g *Gate) Undecided(name string, from netip.Addr) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	who := identify(name, from)
+	g.names.end(who.name)
+	g.sources.end(who.source)
+}
+
 // identify names what is counted. All that cannot be the name of an account counts as
 // one, so that no name takes more memory than an account's.
 func identify(name string, from netip.Addr) login {
 	if !validName(name) {
 		name = ""
 	}
+	name = strings.ToLower(name) // directories know no capitals: ANNA must not buy free guesses at anna
 	from = from.Unmap().WithZone("")
 	bits := 64
 	if from.Is4() {

@@ -228,3 +228,24 @@ func TestDelaysAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestUndecidedAttemptsCostNothing: a directory that is silent makes nobody wait, and
+// capitals buy no guesses.
+func TestUndecidedAttemptsCostNothing(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	g := NewGate(func() time.Time { return now })
+	from := netip.MustParseAddr("192.0.2.1")
+	for i := range 20 {
+		if w := g.Wait("anna", from); w != 0 {
+			t.Fatalf("attempt %d waits %v", i, w)
+		}
+		g.Undecided("anna", from)
+	}
+	for _, name := range []string{"anna", "ANNA", "Anna", "aNNa"} {
+		g.Failed(name, from)
+	}
+	if w := g.Wait("annA", from); w == 0 {
+		t.Error("another spelling of the name does not wait")
+	}
+}

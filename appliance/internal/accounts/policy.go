@@ -39,6 +39,10 @@ func checkName(name string) error {
 		"%s is no account name: use 1 to %d of the letters a-z, digits, _ - and ., beginning with a letter", quote(name), longestName)}
 }
 
+// ValidName reports whether a name is one that an account may have: 1 to 32 letters,
+// digits, "_", "-" and ".", a letter first.
+func ValidName(name string) bool { return validName(name) }
+
 func validName(name string) bool {
 	if name == "" || len(name) > longestName || !isLetter(name[0]) {
 		return false

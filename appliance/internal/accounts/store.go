@@ -31,6 +31,9 @@ type Account struct {
 	Name    string
 	Role    Role
 	Changed time.Time // when the password was set, UTC
+	// Source is who knows the person instead of this node: "ldap"; "" = it is an account
+	// of the node. The store keeps none of the others.
+	Source string
 }
 
 // record is an account with its hash.
@@ -78,6 +81,16 @@ func (s *Store) List() []Account {
 	}
 	slices.SortFunc(list, func(a, b Account) int { return strings.Compare(a.Name, b.Name) })
 	return list
+}
+
+// Has reports whether a name is that of an account, or could be mixed up with one.
+func (s *Store) Has(name string) bool {
+	for known := range s.all() {
+		if strings.EqualFold(known, name) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Store) all() map[string]record {

@@ -205,7 +205,7 @@ func TestMostAccounts(t *testing.T) {
 	set := map[string]record{}
 	for i := range mostAccounts {
 		name := fmt.Sprintf("a%d%s", i, strings.Repeat("x", 28))
-		set[name] = record{Account{name, Admin, time.Now().UTC()}, s.decoy}
+		set[name] = record{Account{Name: name, Role: Admin, Changed: time.Now().UTC()}, s.decoy}
 	}
 	must(t, writeFile(s.path, set))
 	full, err := open(s.path, cheap())

@@ -1,6 +1,7 @@
 package mgmt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,10 +22,12 @@ type People struct {
 	Sessions *accounts.Sessions
 	Gate     *accounts.Gate
 	Trail    *accounts.Trail
+	// Directory is asked about who has no account.
+	Directory Directory
 }
 
 func (p People) complete() bool {
-	return p.Accounts != nil && p.Sessions != nil && p.Gate != nil && p.Trail != nil
+	return p.Accounts != nil && p.Sessions != nil && p.Gate != nil && p.Trail != nil && p.Directory != nil
 }
 
 // caller is who asks, as the listener found out.
@@ -98,14 +101,18 @@ func (s *Server) session(c *caller, token string, r *http.Request) bool {
 	if err != nil {
 		return false
 	}
+	if found.Source != "" && found.Source != s.opts.People.Directory.Source() {
+		s.opts.People.Sessions.End(token) // who let the person in is not asked any more
+		return false
+	}
 	c.user, c.role, c.known, c.token, c.session = found.User, found.Role, true, token, found
 	c.confirmed = found.Confirmed.After(s.opts.Now())
 	return true
 }
 
-func tooMany(w http.ResponseWriter, wait time.Duration, detail string) {
+func tooMany(w http.ResponseWriter, wait time.Duration) {
 	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-	fail(w, http.StatusTooManyRequests, detail)
+	fail(w, http.StatusTooManyRequests, "too many wrong passwords: wait, then try again")
 }
 
 func bearer(r *http.Request) (token string, sent bool) {
@@ -136,7 +143,7 @@ func (s *Server) guard(row route) http.HandlerFunc {
 		notes := &notes{}
 		defer func() {
 			if !row.open || done.tells() {
-				s.remember(row, r, notes, done.text)
+				s.remember(row, r, notes, cmp.Or(notes.outcome, done.text))
 			}
 		}()
 		row.handle(done, r.WithContext(context.WithValue(r.Context(), notesKey{}, notes)))
@@ -189,7 +196,11 @@ func (o *outcome) tells() bool { return o.status == 0 || o.status == http.Status
 func (o *outcome) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
 // notes are what a handler adds to the trail.
-type notes struct{ user, target, before, after string }
+type notes struct {
+	user, target, before, after string
+	// outcome is what the trail tells instead of what the caller is told.
+	outcome string
+}
 
 type notesKey struct{}
 
@@ -209,6 +220,9 @@ func (s *Server) remember(row route, r *http.Request, n *notes, outcome string) 
 	}
 	if e.User == "" {
 		e.User = n.user
+	}
+	if c.session.Source != "" {
+		e.User += " (" + c.session.Source + ")"
 	}
 	if e.Target == "" {
 		e.Target = target(r)

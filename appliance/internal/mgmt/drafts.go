@@ -127,6 +127,10 @@ func (s *Server) writeDraft(add bool) http.HandlerFunc {
 			s.refuse(w, r, &formatError{http.StatusBadRequest, "the body must be an object of settings as text"})
 			return
 		}
+		if opensDoor(r.PathValue("part"), fields) && !callerOf(r).confirmed {
+			failWith(w, api.Problem{Status: http.StatusForbidden, Detail: "give your password once more to change who may log in", Confirm: true})
+			return
+		}
 		note(r).after = settingsText(fields)
 		if add {
 			note(r).target = strings.TrimPrefix(r.PathValue("service")+"/"+fields["name"], "/")

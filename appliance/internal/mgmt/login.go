@@ -3,7 +3,6 @@ package mgmt
 import (
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
@@ -23,13 +22,17 @@ func (s *Server) postSession(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if wait := people.Gate.Wait(in.User, c.from); wait > 0 {
-		tooMany(w, wait, "too many wrong passwords: wait, then try again")
+		tooMany(w, wait)
 		return
 	}
-	account, err := people.Accounts.Check(r.Context(), in.User, in.Password)
+	began := time.Now()
+	account, err := s.whoIs(r.Context(), in.User, in.Password)
 	if err != nil {
-		s.wrongPassword(w, r, in.User, err)
+		s.wrongPassword(w, r, in.User, err, began)
 		return
+	}
+	if account.Source != "" {
+		note(r).after = account.Role.String() + ", by " + account.Source
 	}
 	people.Gate.Succeeded(in.User, c.from)
 	s.letIn(w, r, account)
@@ -44,22 +47,12 @@ func (s *Server) letIn(w http.ResponseWriter, r *http.Request, account accounts.
 		s.refuse(w, r, err)
 		return
 	}
-	if !slices.Contains(people.Accounts.List(), account) {
+	if !s.stillKnown(account) {
 		people.Sessions.End(token)
 		fail(w, http.StatusUnauthorized, "the user name or the password is wrong")
 		return
 	}
 	reply(w, api.LoggedIn{Token: token, Session: s.wire(session, session.ID)})
-}
-
-// wrongPassword answers alike for a wrong name and a wrong password.
-func (s *Server) wrongPassword(w http.ResponseWriter, r *http.Request, user string, err error) {
-	if !errors.Is(err, accounts.ErrWrong) {
-		s.refuse(w, r, err)
-		return
-	}
-	s.opts.People.Gate.Failed(user, callerOf(r).from)
-	fail(w, http.StatusUnauthorized, "the user name or the password is wrong")
 }
 
 func (s *Server) getSession(w http.ResponseWriter, r *http.Request) {
@@ -88,16 +81,11 @@ func (s *Server) postConfirm(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if wait := people.Gate.Wait(c.user, c.from); wait > 0 {
-		tooMany(w, wait, "too many wrong passwords: wait, then try again")
+		tooMany(w, wait)
 		return
 	}
-	if _, err := people.Accounts.Check(r.Context(), c.user, in.Password); err != nil {
-		if errors.Is(err, accounts.ErrWrong) {
-			people.Gate.Failed(c.user, c.from)
-			failWith(w, api.Problem{Status: http.StatusForbidden, Detail: "the password is wrong", Confirm: true})
-			return
-		}
-		s.refuse(w, r, err)
+	if err := s.again(r.Context(), c, in.Password); err != nil {
+		s.notConfirmed(w, r, err)
 		return
 	}
 	people.Gate.Succeeded(c.user, c.from)
@@ -137,7 +125,7 @@ func (s *Server) deleteOther(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) wire(in accounts.Session, own string) api.Session {
 	out := api.Session{
-		ID: in.ID, User: in.User, Role: in.Role.String(), From: in.From.String(), Agent: in.Agent,
+		ID: in.ID, User: in.User, Role: in.Role.String(), Source: in.Source, From: in.From.String(), Agent: in.Agent,
 		Started: in.Started, Used: in.Used, Expires: in.Expires, Current: in.ID == own,
 	}
 	if in.Confirmed.After(s.opts.Now()) {
@@ -200,8 +188,12 @@ func (s *Server) putPassword(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusConflict, errNoSession.Error())
 		return
 	}
+	if c.session.Source != "" {
+		fail(w, http.StatusConflict, "your password is not kept here: change it where it is ("+c.session.Source+")")
+		return
+	}
 	if wait := s.opts.People.Gate.Wait(c.user, c.from); wait > 0 {
-		tooMany(w, wait, "too many wrong passwords: wait, then try again")
+		tooMany(w, wait)
 		return
 	}
 	err := s.opts.People.Accounts.Change(r.Context(), c.user, in.Old, in.New)

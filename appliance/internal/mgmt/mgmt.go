@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
@@ -75,6 +76,8 @@ type Backend struct {
 	Support  Support
 	Backups  Backups
 	Access   Access
+	// Authentication is who may come in without an account of the node.
+	Authentication Authentication
 	// Events are what happened, by difference of pictures.
 	Events *feed.Feed[events.Event]
 }
@@ -82,7 +85,7 @@ type Backend struct {
 func (b Backend) complete() bool {
 	return b.Status != nil && b.Operator != nil && b.Table != nil && b.Config != nil &&
 		b.Drafts != nil && b.Past != nil && b.Pairing != nil && b.Graphs != nil && b.Logs != nil &&
-		b.Support != nil && b.Backups != nil && b.Access != nil && b.Events != nil
+		b.Support != nil && b.Backups != nil && b.Access != nil && b.Events != nil && b.Authentication != nil
 }
 
 // Filter picks persistence entries; zero fields match everything.
@@ -143,6 +146,10 @@ type Server struct {
 	tokens  *tokens.Store
 	streams *streams
 	handler http.Handler
+
+	even time.Duration // see evenTime
+	// unanswered: the directory had no answer when it was asked last.
+	unanswered atomic.Bool
 }
 
 // New prepares the server and reads or makes the token.
@@ -160,7 +167,7 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: opts, log: opts.Logger, tokens: t, streams: newStreams()}
+	s := &Server{opts: opts, log: opts.Logger, tokens: t, streams: newStreams(), even: evenTime}
 	s.handler = s.mux()
 	return s, nil
 }

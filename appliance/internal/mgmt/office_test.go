@@ -16,7 +16,7 @@ import (
 )
 
 // openPeople makes empty accounts in a folder.
-func openPeople(t *testing.T, dir string) People {
+func openPeople(t *testing.T, dir string, out Directory) People {
 	t.Helper()
 	store, err := accounts.Open(filepath.Join(dir, "accounts.json"))
 	if err != nil {
@@ -27,7 +27,8 @@ func openPeople(t *testing.T, dir string) People {
 		t.Fatal(err)
 	}
 	return People{
-		Accounts: store, Trail: trail, Gate: accounts.NewGate(func() time.Time { return epoch }),
+		Directory: out,
+		Accounts:  store, Trail: trail, Gate: accounts.NewGate(func() time.Time { return epoch }),
 		Sessions: accounts.NewSessions(accounts.SessionOptions{Now: func() time.Time { return epoch }}),
 	}
 }
