@@ -11,6 +11,7 @@ const (
 type passwordsData struct {
 	Admin    bool
 	Own, New editor
+	Source   string // who knows the person's password instead of this node
 	Accounts []accountItem
 	Done     string
 }
@@ -29,6 +30,9 @@ func (v *visit) passwords() error {
 
 func (v *visit) passwordsPage(own, account editor, refused formError) error {
 	d := passwordsData{Admin: v.may(api.RoleAdmin), Own: own, New: account}
+	if v.session.Source != "" {
+		d.Source = sourceWord(v.session.Source)
+	}
 	switch v.r.URL.Query().Get("done") {
 	case "own":
 		d.Done = "Your password is changed; your other sessions have ended."

@@ -94,6 +94,9 @@ func secretField(action, name string) (secret bool, label string) {
 	if !strings.Contains(name, "password") && name != "old" && name != "again" {
 		return false, ""
 	}
+	if name == secretName {
+		return true, sourceSecret
+	}
 	if strings.HasPrefix(action, Root+"availability/") {
 		return true, peerPassword
 	}

@@ -35,6 +35,7 @@ type fakeLB struct {
 	answers   map[string]any // by "METHOD path"; []byte as it is, api.Problem as a refusal
 	calls     []apiCall
 	confirmed bool
+	source    string // of the session
 }
 
 type apiCall struct{ Method, Path, Tag, Body string }
@@ -77,7 +78,7 @@ func (f *fakeLB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, api.Problem{Status: http.StatusUnauthorized, Detail: "log in"})
 		return
 	case r.URL.Path == api.PathSession && r.Method == http.MethodGet:
-		reply(w, api.Session{ID: "s1", User: "anna", Role: role, From: "10.0.0.9", Started: noon(), Current: true})
+		reply(w, api.Session{ID: "s1", User: "anna", Role: role, Source: f.source, From: "10.0.0.9", Started: noon(), Current: true})
 		return
 	case r.URL.Path == api.PathConfirm:
 		f.confirm(w, body)
@@ -94,7 +95,7 @@ func (f *fakeLB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func sensitive(r *http.Request) bool {
 	return r.Method != http.MethodGet && (strings.HasPrefix(r.URL.Path, api.PathAccounts) || strings.HasPrefix(r.URL.Path, api.PathTokens) || r.URL.Path == api.PathPairCreate || r.URL.Path == api.PathPairBreak ||
-		r.URL.Path == api.PathBackup || r.URL.Path == api.PathRestore || r.URL.Path == api.PathCertificate)
+		r.URL.Path == api.PathAuthSecret || r.URL.Path == api.PathBackup || r.URL.Path == api.PathRestore || r.URL.Path == api.PathCertificate)
 }
 
 func (f *fakeLB) confirm(w http.ResponseWriter, body []byte) {
@@ -217,6 +218,8 @@ func deployment() map[string]any {
 		"POST " + api.PathRestore:                                    api.Restored{Node: "lb9", Revision: "r9", Restored: []string{"the configuration is pending"}, LeftOut: []string{"the settings of node lb9 itself: this is lb1"}},
 		"GET " + api.PathSupportChecks:                               sickTree(),
 		"GET " + api.PathSupportArchive:                              []byte("packed"),
+		"GET " + api.PathAuth:                                        api.AuthState{Source: "ldap", Secrets: []string{"ldap", "radius"}, Warnings: []string{"passwords cross the network as plain text"}},
+		"POST " + api.PathAuthTest:                                   api.AuthTested{Source: "ldap", Text: "the name or the password is wrong"},
 		"POST " + api.PathPairPeer:                                   api.PeerReport{Address: "192.168.94.102:9443", Fingerprint: "sha256//abc", Locals: []string{"192.168.94.101"}, Blocks: []string{}},
 	}
 }

@@ -20,6 +20,7 @@ type input struct {
 	Required    bool
 	Auto        string // autocomplete attribute, "" = off
 	Placeholder string
+	Form        string // tells apart inputs of one name in several forms of a page
 }
 
 // option is one choice of a select.
@@ -27,7 +28,7 @@ type option struct{ Value, Text string }
 
 // ID is the control's; labels and hints refer to it.
 func (i input) ID() string {
-	return "f-" + strings.Map(func(r rune) rune {
+	return "f-" + i.Form + strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
 			return r
 		}

@@ -13,6 +13,7 @@ const groupLocal = "Local Configuration"
 func localScreens() []screen {
 	return []screen{
 		{"security", securityPath, groupLocal, securityTitle, api.RoleAuditor, (*visit).security},
+		{"external", externalPath, groupLocal, "External Authentication", api.RoleAdmin, (*visit).external},
 	}
 }
 
@@ -22,5 +23,8 @@ func localRoutes() []route {
 		{method: http.MethodPost, path: securityPath + "/certificate", serve: (*visit).setCertificate},
 		{method: http.MethodPost, path: securityPath + "/selfmade", serve: (*visit).resetCertificate},
 		{method: http.MethodPost, path: securityPath + "/sockets", serve: (*visit).setSockets},
+		{method: http.MethodPost, path: externalPath, serve: (*visit).updateExternal},
+		{method: http.MethodPost, path: externalPath + "/secret", serve: (*visit).setExternalSecret},
+		{method: http.MethodPost, path: externalPath + "/test", serve: (*visit).testExternal},
 	}
 }
