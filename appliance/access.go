@@ -88,7 +88,7 @@ func (a *access) show(n lb.Node) error {
 	a.cert, a.own = cert, own
 	if h := a.handle.Load(); h != nil {
 		page, _ := a.page.Page()
-		h.Show(front.Content{Cert: cert, Strict: own, Page: page})
+		h.Show(front.Content{Cert: cert, Strict: own && identity.Vouched(cert.Leaf), Page: page})
 	}
 	return nil
 }

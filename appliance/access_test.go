@@ -284,8 +284,8 @@ func TestOwnCertificate(t *testing.T) {
 		t.Errorf("it is %+v", got)
 	}
 	until(t, "the uploaded certificate", pinned(pin))
-	if see(t, client, url).header.Get("Strict-Transport-Security") == "" {
-		t.Error("no HSTS with an uploaded certificate")
+	if see(t, client, url).header.Get("Strict-Transport-Security") != "" {
+		t.Error("HSTS with a certificate that nobody has vouched for: people would be locked out")
 	}
 	until(t, "a reminder", func() bool {
 		return strings.Contains(strings.Join(n.status().Problems, "\n"), "urgent: the certificate of the WebUI expires in 4 days")

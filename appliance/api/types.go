@@ -121,7 +121,7 @@ type Service struct {
 	Method   string   `json:"method"`
 	Counters Counters `json:"counters"`
 	// Fallback says that clients get the fallback page: no real server takes them.
-	Fallback bool     `json:"fallback,omitempty"`
+	Fallback bool     `json:"fallback"`
 	Servers  []Server `json:"servers"`
 }
 

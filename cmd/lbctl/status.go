@@ -220,6 +220,9 @@ func serviceRow(s api.Service) []cell {
 	case len(s.Servers):
 		state = cell{"✔ all serving", green}
 	}
+	if s.Fallback {
+		state = cell{"⚑ fallback page", red}
+	}
 	out := row(s.Name, s.Addr, "", strconv.FormatUint(s.Counters.Active, 10), strconv.FormatUint(s.Counters.Connections, 10),
 		fmt.Sprintf("layer %s %s, %s %s", s.Layer, s.Method, s.Protocol, s.Ports))
 	out[0].color, out[2] = bold, state

@@ -36,11 +36,15 @@ func askers() map[string]asker {
 		"https":    askHTTP,
 		"status":   askStatus,
 		"statuses": askStatus,
-		"rtsp":     askRTSP,
-		"rtmp":     askRTMP,
-		"ts":       askTS,
-		"ts-udp":   askTSUDP,
-		"bulk":     askBulk,
+
+		"fallback":  askFallback,
+		"fallbacks": askFallback,
+
+		"rtsp":   askRTSP,
+		"rtmp":   askRTMP,
+		"ts":     askTS,
+		"ts-udp": askTSUDP,
+		"bulk":   askBulk,
 	}
 }
 
@@ -50,9 +54,9 @@ func (a *agent) ask(ctx context.Context, s service, client string) (uint16, erro
 	defer cancel()
 	scheme := s.kind
 	switch s.kind {
-	case "status":
+	case "status", "fallback":
 		scheme = "http"
-	case "statuses":
+	case "statuses", "fallbacks":
 		scheme = "https"
 	}
 	q := question{dialer{client}, a.target.with(scheme, s.port), a.Path}
@@ -140,6 +144,28 @@ func askStatus(ctx context.Context, q question) (uint16, error) {
 	}
 	if text := strings.TrimSpace(string(body)); text != "Healthy" {
 		return 0, fmt.Errorf("status is %q", text)
+	}
+	return 0, nil
+}
+
+// askFallback wants the page of an appliance whose servers are all out (guide 9.5): 503,
+// when to come again, and text for a person.
+func askFallback(ctx context.Context, q question) (uint16, error) {
+	client := newHTTPClient(q.dialer, true)
+	defer client.CloseIdleConnections()
+	resp, err := get(ctx, client, q.to.url("/"))
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	switch h := resp.Header; {
+	case err != nil:
+		return 0, err
+	case resp.StatusCode != http.StatusServiceUnavailable || h.Get("Retry-After") == "":
+		return 0, fmt.Errorf("HTTP status %d, Retry-After %q: no fallback page", resp.StatusCode, h.Get("Retry-After"))
+	case !strings.HasPrefix(h.Get("Content-Type"), "text/html") || len(body) == 0:
+		return 0, fmt.Errorf("%d bytes of %q: no page", len(body), h.Get("Content-Type"))
 	}
 	return 0, nil
 }

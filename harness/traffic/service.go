@@ -25,7 +25,7 @@ func parseServices(texts []string) ([]service, error) {
 			return nil, fmt.Errorf("service %q: write kind:port, for example tcp:60001", text)
 		}
 		if askers()[kind] == nil {
-			return nil, fmt.Errorf("service %q: unknown kind, use udp, tcp, http, https, status, statuses, rtsp, rtmp, ts, ts-udp or bulk", text)
+			return nil, fmt.Errorf("service %q: unknown kind, use udp, tcp, http, https, status, statuses, fallback, fallbacks, rtsp, rtmp, ts, ts-udp or bulk", text)
 		}
 		out = append(out, service{kind, uint16(n)})
 	}

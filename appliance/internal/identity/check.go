@@ -247,11 +247,15 @@ func Warnings(cert *x509.Certificate, addrs []netip.Addr, now time.Time) []strin
 	if left := cert.NotAfter.Sub(now); left < Soon {
 		out = append(out, "it "+Expires(cert, now))
 	}
-	if bytes.Equal(cert.RawIssuer, cert.RawSubject) {
+	if !Vouched(cert) {
 		out = append(out, "it is signed by itself: browsers go on warning of it, unless they were told to trust it")
 	}
 	return out
 }
+
+// Vouched reports whether somebody else has signed a certificate: browsers let nobody past
+// their warning about another where they were told to insist (HSTS).
+func Vouched(cert *x509.Certificate) bool { return !bytes.Equal(cert.RawIssuer, cert.RawSubject) }
 
 // Soon and VerySoon are how long before the end of a certificate the node reminds of it.
 const (
