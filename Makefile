@@ -6,7 +6,7 @@ PROGRAMS = bin/lbd bin/lbctl bin/simvos bin/vosbed
 BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
 
 .PHONY: help build test setup check lint generate generate-check scenario scenarios mutants demo \
-        bench bench-failover bench-peers soak-heartbeat clean FORCE
+        test-kernel relock bench bench-failover bench-peers soak-heartbeat clean FORCE
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 20
@@ -36,6 +36,17 @@ setup: bin/testsum ## install the media players that the tests use (Debian packa
 
 test: setup build ## all tests and the short scenarios; ends with "N passed, N failed"
 	@bin/testsum run
+
+# Tests of what this machine's kernel may lack, in the kernel that the appliance has.
+IN_KERNEL = VOSBED_REQUIRE=root,ipvs,vlan,netem CGO_ENABLED=0 $(GO) test -trimpath -count=1
+
+test-kernel: bin/vmexec ## tests that need IPVS, VLAN or netem, in Debian's kernels (needs qemu-system-x86)
+	@VOSBED_REQUIRE=machine CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./cmd/vmexec
+	@$(IN_KERNEL) -exec "$(CURDIR)/bin/vmexec" ./images/vmexec
+	@$(IN_KERNEL) -exec "$(CURDIR)/bin/vmexec -kernel 6.12" ./images/vmexec
+
+relock: bin/vmexec ## pin the newest Debian packages that apt knows (apt-get update first)
+	@bin/vmexec -relock images/vmexec/lock.json
 
 check: lint generate-check ## formatting, lint, generated code, go.mod
 	$(GO) mod tidy -diff

@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -38,13 +39,17 @@ type Lock struct {
 
 // ReadLock reads a lock. Unknown keys are mistakes.
 func ReadLock(path string) (Lock, error) {
-	f, err := os.Open(path)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return Lock{}, fmt.Errorf("read the lock of packages: %w", err)
 	}
-	defer f.Close()
+	return ParseLock(path, data)
+}
+
+// ParseLock reads the lock that a file of that name holds.
+func ParseLock(path string, data []byte) (Lock, error) {
 	var l Lock
-	d := json.NewDecoder(f)
+	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&l); err != nil {
 		return Lock{}, fmt.Errorf("read %s: %w", path, err)
