@@ -18,6 +18,7 @@ import (
 	"github.com/vosbed/vosbed/appliance/internal/override"
 	"github.com/vosbed/vosbed/appliance/internal/plan"
 	"github.com/vosbed/vosbed/appliance/internal/proxy"
+	"github.com/vosbed/vosbed/appliance/internal/rates"
 	"github.com/vosbed/vosbed/appliance/internal/reconcile"
 	"github.com/vosbed/vosbed/appliance/internal/stats"
 	"github.com/vosbed/vosbed/appliance/internal/stick"
@@ -45,6 +46,7 @@ type Appliance struct {
 	book     *logbook.Book
 	access   *access
 	events   *feed.Feed[events.Event]
+	rates    *rates.Tracker
 
 	ready   chan struct{}
 	applied atomic.Pointer[applied]
@@ -86,8 +88,8 @@ func New(opts Options) (*Appliance, error) {
 	a := &Appliance{
 		opts: opts, log: opts.Logger, book: book, settings: settings, engine: eng, table: stick.New(stick.Options{}), blind: blind,
 		health: health.New(health.Options{Logger: opts.Logger, Blind: blind.now, DialVIA: eng.dialVIA}),
-		events: newEvents(),
-		ready:  make(chan struct{}), changed: make(chan struct{}, 1),
+		events: newEvents(), rates: rates.New(rateEvery, ratesKept),
+		ready: make(chan struct{}), changed: make(chan struct{}, 1),
 	}
 	a.proxy = proxy.New(proxy.Options{Logger: opts.Logger, Table: a.table})
 	sources.health, a.facts = a.health.Snapshot, sources

@@ -14,14 +14,18 @@ const (
 	// eventsPerSecond is more than a daemon ever tells of: its events are numbered from the
 	// second of its start, so that they follow those of the one before it.
 	eventsPerSecond = 1_000_000
+	// rateEvery and ratesKept: rates are of the latest minute.
+	rateEvery = 5 * time.Second
+	ratesKept = 12
 )
 
 func newEvents() *feed.Feed[events.Event] {
 	return feed.New[events.Event](keptEvents, uint64(max(time.Now().Unix(), 0))*eventsPerSecond)
 }
 
-// tell compares a picture with the one before it.
+// tell compares a picture with the one before it, and reads the rates from it.
 func (a *Appliance) tell(before *lb.Status, now lb.Status) {
+	a.rates.Add(now.At, now.Services)
 	if before != nil {
 		a.events.Add(events.Diff(*before, now)...)
 	}

@@ -109,6 +109,10 @@ type Counters struct {
 	Out         Counter `json:"out"`
 	Connections uint64  `json:"connections"`
 	Active      uint64  `json:"active"`
+	// Of layer 7: attempts to connect that failed, and those of them after which another
+	// server was tried.
+	ConnectFailed uint64 `json:"connect_failures,omitempty"`
+	Retried       uint64 `json:"retries,omitempty"`
 }
 
 // Service is one virtual service.

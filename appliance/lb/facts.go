@@ -60,6 +60,9 @@ type RealCounters struct {
 	In, Out     Counter // Out stays zero for DR: replies bypass the balancer
 	Conns       uint64
 	ActiveConns uint64
+	// ConnectFailed counts attempts to connect that failed (layer 7), Retried those of them
+	// after which another server was tried.
+	ConnectFailed, Retried uint64
 }
 
 // ServiceCounters are the counts of one virtual service.
@@ -67,7 +70,10 @@ type ServiceCounters struct {
 	In, Out     Counter
 	Conns       uint64
 	ActiveConns uint64
-	Reals       map[string]RealCounters
+
+	ConnectFailed, Retried uint64 // as those of the servers, summed
+
+	Reals map[string]RealCounters
 }
 
 // ARPConflict is a foreign claim to a VIP seen on the segment: somebody else's

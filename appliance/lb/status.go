@@ -56,6 +56,7 @@ type ServiceStatus struct {
 	Protocols Protocols
 	Layer     Layer
 	Method    Method
+	MaxConns  int // of a layer-7 service, 0 = bounded by the descriptors only
 	Counters  ServiceCounters
 	// Fallback says that clients get the fallback page: no real server takes them.
 	Fallback bool
@@ -68,6 +69,7 @@ type RealStatus struct {
 	Addr     netip.Addr
 	Port     uint16
 	Weight   int
+	MaxConns int // 0 = no limit
 	State    ServeState
 	Why      string // "healthy", "check failed: …", "halted by operator"
 	Admin    AdminState

@@ -80,7 +80,7 @@ Exit codes: 0 done; 1 refused or failed; 2 usage or a mistake in what was given;
 		a.checkCommand(), a.planCommand(), a.statusCommand(),
 		a.serverCommand(drainWords()), a.serverCommand(haltWords()), a.serverCommand(onlineWords()),
 		a.persistenceCommand(), a.haCommand(), a.reloadCommand(), a.configCommand(),
-		a.metricsCommand(), a.logsCommand(), a.eventsCommand(), a.supportCommand(), a.backupCommand(), a.passwdCommand(), a.authCommand(), a.tokenCommand(), a.versionCommand(),
+		a.metricsCommand(), a.logsCommand(), a.eventsCommand(), a.reportCommand(), a.supportCommand(), a.backupCommand(), a.passwdCommand(), a.authCommand(), a.tokenCommand(), a.versionCommand(),
 	)
 	cmd.AddCommand(a.draftCommands()...)
 	cmd.AddCommand(a.certificateCommand(), a.fallbackCommand())

@@ -112,6 +112,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "node:\n  name: lb1\n")
 	case "GET " + api.PathMetrics:
 		_, _ = io.WriteString(w, "vosbed_problems 0\n")
+	case "GET " + api.PathReports, "GET /api/v1/reports/layer4-rate", "GET /api/v1/reports/graphs", "GET /api/v1/reports/layer4-rates":
+		reportsFake(w, r)
 	case "GET " + api.PathDraft:
 		http.ServeFile(w, r, filepath.Join(f.dir, "draft.json"))
 	case "GET " + api.PathHistory:
@@ -150,6 +152,22 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"token":"the-token","pin":"sha256//the-pin"}`)
 	default:
 		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// reportsFake answers what is asked about reports.
+func reportsFake(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "s/layer4-rates"):
+		w.Header().Set("Content-Type", api.ContentProblem)
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"status":404,"detail":"there is no report \"layer4-rates\": did you mean \"layer4-rate\"?"}`)
+	case r.URL.Path == api.PathReports:
+		_, _ = io.WriteString(w, `[{"name":"layer4-rate","title":"Layer 4 Traffic Rate"}]`)
+	case r.URL.Query().Get("format") == "csv":
+		_, _ = io.WriteString(w, "service,server,connections_per_second\r\n'=cmd,,1.25\r\n")
+	default:
+		_, _ = io.WriteString(w, `{"name":"layer4-rate","title":"Layer 4 Traffic Rate","at":"2026-03-01T12:00:00Z","notes":["A note."],"columns":[{"key":"service","title":"Virtual service"},{"key":"server","title":"Real server"},{"key":"connections_per_second","title":"Connections/s, now","unit":"1/s","number":true},{"key":"bytes_in","title":"Bytes in","unit":"B","number":true}],"rows":[{"service":"=cmd","server":null,"connections_per_second":1.25,"bytes_in":1234567}]}`)
 	}
 }
 

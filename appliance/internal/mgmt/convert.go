@@ -81,6 +81,7 @@ func serviceOf(s lb.ServiceStatus) api.Service {
 		Counters: api.Counters{
 			In: api.Counter(s.Counters.In), Out: api.Counter(s.Counters.Out),
 			Connections: s.Counters.Conns, Active: s.Counters.ActiveConns,
+			ConnectFailed: s.Counters.ConnectFailed, Retried: s.Counters.Retried,
 		},
 		Fallback: s.Fallback,
 		Servers:  each(s.Reals, serverOf),
@@ -95,6 +96,7 @@ func serverOf(r lb.RealStatus) api.Server {
 		Counters: api.Counters{
 			In: api.Counter(r.Counters.In), Out: api.Counter(r.Counters.Out),
 			Connections: r.Counters.Conns, Active: r.Counters.ActiveConns,
+			ConnectFailed: r.Counters.ConnectFailed, Retried: r.Counters.Retried,
 		},
 		History: each(r.Health.History, verdictOf),
 	}

@@ -48,16 +48,25 @@ const (
 )
 
 func (s *Server) getStats(w http.ResponseWriter, r *http.Request) {
-	span := usualSpan
-	if text := r.URL.Query().Get("range"); text != "" {
-		d, err := time.ParseDuration(text)
-		if err != nil || d < time.Minute || d > mostSpan {
-			s.refuse(w, r, &formatError{http.StatusBadRequest, fmt.Sprintf("query: range %q: write a time from 1m to 8760h", text)})
-			return
-		}
-		span = d
+	span, err := spanOf(r)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
 	}
 	reply(w, s.opts.Backend.Graphs.Stats(span))
+}
+
+// spanOf is the time that a query asks for.
+func spanOf(r *http.Request) (time.Duration, error) {
+	text := r.URL.Query().Get("range")
+	if text == "" {
+		return usualSpan, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < time.Minute || d > mostSpan {
+		return 0, &formatError{http.StatusBadRequest, fmt.Sprintf("query: range %q: write a time from 1m to 8760h", text)}
+	}
+	return d, nil
 }
 
 func (s *Server) postPairPeer(w http.ResponseWriter, r *http.Request) {

@@ -80,12 +80,13 @@ type Backend struct {
 	Authentication Authentication
 	// Events are what happened, by difference of pictures.
 	Events *feed.Feed[events.Event]
+	Rates  Rates
 }
 
 func (b Backend) complete() bool {
 	return b.Status != nil && b.Operator != nil && b.Table != nil && b.Config != nil &&
 		b.Drafts != nil && b.Past != nil && b.Pairing != nil && b.Graphs != nil && b.Logs != nil &&
-		b.Support != nil && b.Backups != nil && b.Access != nil && b.Events != nil && b.Authentication != nil
+		b.Support != nil && b.Backups != nil && b.Access != nil && b.Events != nil && b.Authentication != nil && b.Rates != nil
 }
 
 // Filter picks persistence entries; zero fields match everything.
@@ -141,11 +142,12 @@ const (
 
 // Server is the management API of one node.
 type Server struct {
-	opts    Options
-	log     *slog.Logger
-	tokens  *tokens.Store
-	streams *streams
-	handler http.Handler
+	opts        Options
+	log         *slog.Logger
+	tokens      *tokens.Store
+	streams     *streams
+	persistence listed
+	handler     http.Handler
 
 	even time.Duration // see evenTime
 	// unanswered: the directory had no answer when it was asked last.

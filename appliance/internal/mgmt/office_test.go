@@ -13,6 +13,8 @@ import (
 	"github.com/vosbed/vosbed/appliance/internal/accounts"
 	"github.com/vosbed/vosbed/appliance/internal/feed"
 	"github.com/vosbed/vosbed/appliance/internal/logbook"
+	"github.com/vosbed/vosbed/appliance/internal/rates"
+	"github.com/vosbed/vosbed/appliance/lb"
 )
 
 // openPeople makes empty accounts in a folder.
@@ -114,3 +116,8 @@ func (f *fake) Lines(least slog.Level) []feed.Item[logbook.Line] {
 func (f *fake) Feed() *feed.Feed[logbook.Line] { return f.lines }
 
 func (f *fake) Stats(span time.Duration) api.Stats { return api.Stats{From: epoch, Step: span} }
+
+func (f *fake) Rates() map[lb.RealID]rates.Rate {
+	flow := rates.Flow{Conns: 1.5, PacketsIn: 10, BytesIn: 1000}
+	return map[lb.RealID]rates.Rate{{Service: "Harmonic_Traffic", Real: "HT1"}: {Now: flow, Avg: flow, Max: flow}}
+}

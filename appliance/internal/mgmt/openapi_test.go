@@ -25,6 +25,7 @@ var updateOpenAPI = flag.Bool("update-openapi", false, "write appliance/api/open
 type exchange struct {
 	in, out any
 	query   []string
+	also    string // the same as text of this type
 }
 
 // exchanges has one row for every route: the test fails for one that is missing.
@@ -37,6 +38,8 @@ func exchanges() map[string]exchange {
 		"GET " + api.PathLogs:            {out: []api.LogLine{}, query: []string{"level"}},
 		"GET " + api.PathLogStream:       {out: api.ContentStream, query: []string{"level", "text", "after"}},
 		"GET " + api.PathEvents:          {out: api.ContentStream, query: []string{"after"}},
+		"GET " + api.PathReports:         {out: []api.ReportName{}},
+		"GET " + api.PathReport:          {out: api.Report{}, query: []string{"format", "range"}, also: "text/csv"},
 		"GET " + api.PathMetrics:         {out: "text/plain"},
 		"PUT " + api.PathServer:          {in: api.ServerState{}},
 		"GET " + api.PathPersistence:     {out: []api.Entry{}, query: []string{"service", "client", "server"}},
@@ -200,7 +203,11 @@ func (d *description) responses(x exchange) map[string]any {
 	case string:
 		out["200"] = map[string]any{"description": "text", "content": map[string]any{body: map[string]any{"schema": map[string]any{"type": "string"}}}}
 	default:
-		out["200"] = map[string]any{"description": "the answer", "content": map[string]any{"application/json": map[string]any{"schema": d.schema(reflect.TypeOf(body))}}}
+		content := map[string]any{"application/json": map[string]any{"schema": d.schema(reflect.TypeOf(body))}}
+		if x.also != "" {
+			content[x.also] = map[string]any{"schema": map[string]any{"type": "string"}}
+		}
+		out["200"] = map[string]any{"description": "the answer", "content": content}
 	}
 	return out
 }
@@ -221,6 +228,8 @@ func (d *description) schema(t reflect.Type) map[string]any {
 		return map[string]any{"type": "array", "items": d.schema(t.Elem())}
 	case t.Kind() == reflect.Map:
 		return map[string]any{"type": "object", "additionalProperties": d.schema(t.Elem())}
+	case t.Kind() == reflect.Interface:
+		return map[string]any{"description": "text, a number, or null"}
 	case t.Kind() == reflect.Bool:
 		return map[string]any{"type": "boolean"}
 	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Uintptr:

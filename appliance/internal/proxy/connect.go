@@ -114,6 +114,16 @@ func (s *session) redispatch(err error) { s.connect(s.giveUp(err)) }
 // giveUp leaves the failed server and chooses another, as long as retries are left.
 func (s *session) giveUp(err error) (*target, reason) {
 	failed := s.to
+	failed.srv.failed.Add(1)
+	next, why := s.without(failed, err)
+	if next != nil {
+		failed.srv.retried.Add(1)
+	}
+	return next, why
+}
+
+// without leaves the failed server.
+func (s *session) without(failed *target, err error) (*target, reason) {
 	s.w.p.refused[connectFailed].Add(1)
 	s.w.p.o.Logger.Debug("connect failed", "vip", s.svc.name, "rip", failed.Name, "err", err)
 	s.connecting = false

@@ -68,6 +68,8 @@ func (s *service) read(v *view) lb.ServiceCounters {
 		sum.In, sum.Out = sum.In.Plus(r.In), sum.Out.Plus(r.Out)
 		sum.Conns += r.Conns
 		sum.ActiveConns += r.ActiveConns
+		sum.ConnectFailed += r.ConnectFailed
+		sum.Retried += r.Retried
 		if v.find(name) != nil {
 			sum.Reals[name] = r
 		}
@@ -83,5 +85,6 @@ func (s *server) read() lb.RealCounters {
 	return lb.RealCounters{
 		In: lb.Counter{Bytes: s.in.Load()}, Out: lb.Counter{Bytes: s.out.Load()},
 		Conns: s.conns.Load(), ActiveConns: uint64(max(0, s.active.Load())),
+		ConnectFailed: s.failed.Load(), Retried: s.retried.Load(),
 	}
 }

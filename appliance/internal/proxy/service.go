@@ -29,6 +29,8 @@ type server struct {
 	name    string
 	in, out atomic.Uint64 // bytes
 	conns   atomic.Uint64
+	failed  atomic.Uint64 // attempts to connect
+	retried atomic.Uint64 // of them, those after which another server was tried
 	active  atomic.Int64
 	full    bool // at MaxConns and not yet back at MinConns; guarded by service.mu
 	current int  // of smooth weighted round robin; guarded by service.mu

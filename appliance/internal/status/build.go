@@ -57,7 +57,7 @@ func services(f Facts) []lb.ServiceStatus {
 		counters := f.Counters[svc.Name]
 		s := lb.ServiceStatus{
 			Name: svc.Name, Addr: svc.Addr, Ports: svc.Ports, Protocols: svc.Protocols,
-			Layer: svc.Layer, Method: svc.Method, Counters: counters, Fallback: fallback(f.Plan, svc.Name),
+			Layer: svc.Layer, Method: svc.Method, MaxConns: svc.Proxy.MaxConns, Counters: counters, Fallback: fallback(f.Plan, svc.Name),
 		}
 		for _, r := range svc.Reals {
 			s.Reals = append(s.Reals, server(f, svc, r, counters.Reals[r.Name]))
@@ -76,7 +76,7 @@ func server(f Facts, svc lb.VirtualService, r lb.RealServer, counters lb.RealCou
 	id := lb.RealID{Service: svc.Name, Real: r.Name}
 	decision, health, over := f.Plan.Reals[id], f.Health[id], f.Overrides[id]
 	out := lb.RealStatus{
-		Name: r.Name, Addr: r.Addr, Port: r.Port, Weight: r.Weight,
+		Name: r.Name, Addr: r.Addr, Port: r.Port, Weight: r.Weight, MaxConns: r.MaxConns,
 		State: decision.State, Why: decision.Why, Admin: over.State, Deadline: over.Deadline,
 		Health: health, Counters: counters,
 	}

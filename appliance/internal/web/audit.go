@@ -1,13 +1,13 @@
 package web
 
 import (
-	"encoding/csv"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
+	"github.com/vosbed/vosbed/appliance/internal/spreadsheet"
 )
 
 type auditData struct {
@@ -57,25 +57,9 @@ func (v *visit) auditFile() error {
 		return err
 	}
 	v.download("text/csv; charset=utf-8", "vosbed-audit.csv")
-	w := csv.NewWriter(v.w)
-	_ = w.Write([]string{"time", "user", "from", "action", "target", "before", "after", "outcome"})
+	rows := [][]string{{"time", "user", "from", "action", "target", "before", "after", "outcome"}}
 	for _, e := range all {
-		row := cells(e)
-		for i := range row {
-			row[i] = harmless(row[i])
-		}
-		_ = w.Write(row)
+		rows = append(rows, cells(e))
 	}
-	w.Flush()
-	return ignoreGone(w.Error())
-}
-
-// harmless keeps a spreadsheet from taking a text for a formula: these characters begin
-// one, in some of the programs also after blanks and in full width (OWASP, CSV injection).
-func harmless(s string) string {
-	first := strings.TrimLeft(s, " \u00a0")
-	if first != "" && strings.ContainsAny(string([]rune(first)[:1]), "=+-@\t\r\n＝＋－＠") {
-		return "'" + s
-	}
-	return s
+	return ignoreGone(spreadsheet.Write(v.w, rows))
 }

@@ -106,7 +106,11 @@ func spans() []span {
 
 // spanOf is the choice that a query names, a day if it names none.
 func spanOf(q url.Values) span {
-	all := spans()
+	return rangeOf(spans(), q)
+}
+
+// rangeOf is the choice of several that a query names, a day if it names none.
+func rangeOf(all []span, q url.Values) span {
 	if i := slices.IndexFunc(all, func(s span) bool { return s.name == q.Get("range") }); i >= 0 {
 		return all[i]
 	}
@@ -127,7 +131,7 @@ type graphSeries struct {
 
 // graphsData sends the samples of the graphs by their names.
 func (v *visit) graphsData() error {
-	st, err := v.api.Stats(v.ctx(), spanOf(v.r.URL.Query()).length)
+	st, err := v.api.Stats(v.ctx(), rangeOf(graphSpans(), v.r.URL.Query()).length)
 	if err != nil {
 		return err
 	}
@@ -271,7 +275,10 @@ func times(st api.Stats, series []api.Series) []graphTick {
 	n := len(series[0].Values)
 	span := st.Step * time.Duration(n)
 	layout := "15:04"
-	if span > 48*time.Hour {
+	switch {
+	case span > 8*24*time.Hour:
+		layout = "02 Jan"
+	case span > 48*time.Hour:
 		layout = "Mon 02"
 	}
 	var out []graphTick

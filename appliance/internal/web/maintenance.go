@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/vosbed/vosbed/appliance/api"
 )
@@ -21,10 +22,16 @@ func maintenanceScreens() []screen {
 	}
 }
 
-// viewScreens are the groups View Configuration and Logs.
+// viewScreens are View Configuration and the groups Reports and Logs.
 func viewScreens() []screen {
-	return []screen{
+	return slices.Concat([]screen{
 		{name: "configuration", path: Root + "configuration", title: "View Configuration", role: api.RoleAuditor, show: (*visit).configuration},
+	}, reportScreens(), logScreens())
+}
+
+// logScreens is the group Logs of the menu.
+func logScreens() []screen {
+	return []screen{
 		{"logs", Root + "logs", "Logs", "Load Balancer Log", api.RoleAuditor, (*visit).logs},
 		{"audit", Root + "audit", "Logs", "Audit Log", api.RoleAuditor, (*visit).audit},
 	}

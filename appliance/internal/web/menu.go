@@ -66,7 +66,7 @@ func (s *Server) routes() []route {
 			return one.show(v)
 		}})
 	}
-	return slices.Concat(out, overviewRoutes(), clusterRoutes(), maintenanceRoutes(), tokensRoutes(), supportRoutes(), fallbackRoutes(), localRoutes(), loginRoutes())
+	return slices.Concat(out, overviewRoutes(), clusterRoutes(), maintenanceRoutes(), tokensRoutes(), reportRoutes(), supportRoutes(), fallbackRoutes(), localRoutes(), loginRoutes())
 }
 
 // exact keeps the root from matching everything below it.
