@@ -153,7 +153,11 @@ func (b *backups) Restore(ctx context.Context, by mgmt.By, want api.Restore) (ap
 	if err := (drafts{b.Appliance}).Restore(ctx, by, r.config); err != nil {
 		return api.Restored{}, err
 	}
-	r.out.Restored = append(r.out.Restored, "the configuration is pending")
+	word := "the configuration is pending"
+	if len(b.draft.State().Changes) == 0 {
+		word = "the configuration is what is in force already"
+	}
+	r.out.Restored = append(r.out.Restored, word)
 	if r.foreign {
 		r.out.LeftOut = append(r.out.LeftOut, fmt.Sprintf("the settings of node %s itself: this is %s", file.Node, own.Node.Name))
 	}

@@ -96,7 +96,7 @@ func TestBackupRoundTrip(t *testing.T) {
 	}
 	trail, err := n.client.Audit(ctx)
 	n.must(err)
-	if e := trail[0]; e.Action != "restore a backup" || !strings.HasPrefix(e.Target, "lb1, revision ") || e.After != "the configuration is pending; the accounts" || e.Outcome != "done" {
+	if e := trail[0]; e.Action != "restore a backup" || !strings.HasPrefix(e.Target, "lb1, revision ") || e.After != "the configuration is what is in force already; the accounts" || e.Outcome != "done" {
 		t.Errorf("the trail: %+v", e)
 	}
 	if e := trail[slices.IndexFunc(trail, func(e api.AuditEntry) bool { return strings.HasPrefix(e.Action, "make a backup") })]; !strings.HasSuffix(e.After, "; accounts") || strings.Contains(e.After, passphrase) {

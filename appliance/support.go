@@ -33,8 +33,32 @@ type helpdesk struct {
 }
 
 // Checks are the diagnostic checks of now.
-func (h *helpdesk) Checks(context.Context) (api.SupportChecks, error) {
-	return support.Diagnose(h.support()), nil
+func (h *helpdesk) Checks(ctx context.Context) (api.SupportChecks, error) {
+	f := h.support()
+	f.PeerClock = h.peerClock(ctx, f.Status)
+	return support.Diagnose(f), nil
+}
+
+// peerWithin bounds the look at the peer's clock: a page waits for it.
+const peerWithin = time.Second
+
+// peerClock asks the WebUI of a peer that is alive; nil = it does not say.
+func (h *helpdesk) peerClock(ctx context.Context, st lb.Status) *time.Duration {
+	cfg, _ := h.facts.current()
+	if !st.Pair.PeerAlive || len(cfg.Node.Paths) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, peerWithin)
+	defer cancel()
+	report, err := h.pairing.LookAt(ctx, cfg.Node.Paths[0].Peer.Addr().String())
+	if err != nil {
+		return nil
+	}
+	apart, err := h.pairing.clock(ctx, report)
+	if err != nil {
+		return nil
+	}
+	return &apart
 }
 
 // support gathers the facts.

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -77,11 +78,7 @@ func (n *node) plant() map[string]string {
 // the archive for each in all its forms.
 func TestSupportArchiveHasNoSecret(t *testing.T) {
 	n, _ := newPairOfNodes(t)
-	n.write(slowTimers)
-	file, err := os.ReadFile(filepath.Join(n.dir, "config.yaml"))
-	n.must(err)
-	file = bytes.Replace(file, []byte("role:"), []byte(`management: ["192.168.94.101:9443"]`+"\n  role:"), 1)
-	n.must(os.WriteFile(filepath.Join(n.dir, "config.yaml"), file, 0o600))
+	n.withWeb()
 	n.must(os.WriteFile(n.secret(), []byte("the secret of this pair: sesame, open up 4711"), 0o600))
 	n.start()
 	until(t, "up", func() bool { return n.status().Node == "lb1" })
@@ -119,6 +116,17 @@ func TestSupportArchiveHasNoSecret(t *testing.T) {
 	if trail[0].Action != "create a support download" || trail[0].Outcome != "done" {
 		t.Errorf("the trail ends with %+v", trail[0])
 	}
+}
+
+// withWeb writes the file of a node of a pair whose WebUI is on.
+func (n *node) withWeb() {
+	n.t.Helper()
+	n.write(slowTimers)
+	path := filepath.Join(n.dir, "config.yaml")
+	file, err := os.ReadFile(path)
+	n.must(err)
+	file = bytes.Replace(file, []byte("role:"), fmt.Appendf(nil, "management: [\"192.168.94.10%d:9443\"]\n  role:", n.number), 1)
+	n.must(os.WriteFile(path, file, 0o600))
 }
 
 func searchSecrets(t *testing.T, files, secrets map[string]string) {
@@ -166,5 +174,32 @@ func TestSupportChecks(t *testing.T) {
 	}
 	if tree.Verdict != api.CheckFailed {
 		t.Errorf("the tree is %s: %+v", tree.Verdict, tree)
+	}
+}
+
+// TestSupportChecksOfAPair: the peer is heard and in sync, and its clock is asked for.
+func TestSupportChecksOfAPair(t *testing.T) {
+	a, b := newPairOfNodes(t)
+	for _, n := range []*node{a, b} {
+		n.withWeb()
+		n.start()
+	}
+	until(t, "in sync", func() bool {
+		return a.status().Pair.InSync && b.status().Pair.InSync && (a.status().Role == "active") != (b.status().Role == "active")
+	})
+	var got []string
+	until(t, "the clock is known", func() bool {
+		tree, err := a.client.SupportChecks(t.Context())
+		a.must(err)
+		got = nil
+		for _, c := range tree.Groups[3].Checks {
+			got = append(got, c.Name+" "+c.Verdict)
+		}
+		return slices.Contains(got, "Clock of the peer ok") && slices.Contains(got, "Link to the peer ok")
+	})
+	for _, want := range []string{"Link to the peer ok", "Heartbeat path svc ok", "Replication of persistence ok", "Lease ok"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("no %q in %q", want, got)
+		}
 	}
 }

@@ -55,6 +55,7 @@ func healthy() Facts {
 		Secrets:      []Secret{{Path: "/etc/vosbed/pair.secret", Mode: 0o600}},
 		Certificates: []Certificate{{"management.pem", noon().Add(-24 * time.Hour), noon().Add(365 * 24 * time.Hour)}},
 		Storage:      Storage{Accounts: 1, HistoryDir: "/var/lib/vosbed/history"},
+		PeerClock:    new(time.Second),
 	}
 }
 
@@ -178,6 +179,9 @@ func illServices() []ill {
 			real0(f).Health.Last = lb.Verdict{At: noon(), Target: "https://x/admin/status", Failed: "status 503, want 200"}
 		}, real1, failed, "https://x/admin/status failed: status 503", "call"},
 		{func(f *Facts) { real0(f).Admin, real0(f).Why = lb.Drain, "draining" }, real1, warning, "draining", "online"},
+		{func(f *Facts) {
+			real0(f).State, real0(f).Why, real0(f).Health = lb.Unchecked, "not checked yet", lb.Health{}
+		}, real1, api.CheckNotApplicable, "not checked yet", ""},
 		{func(f *Facts) { real0(f).MAC = "" }, real1, failed, "not resolved", "network of this node"},
 		{func(f *Facts) {
 			f.Status.Conflicts = []lb.ARPConflict{{VIP: addr("192.168.94.110"), MAC: "02:01", Server: "HT1", Count: 3}, {VIP: addr("192.168.94.110"), MAC: "02:02", Count: 1}}
@@ -192,6 +196,7 @@ func illPair() []ill {
 		{func(f *Facts) { f.Config.Cluster.Paired = false }, "Pair", api.CheckNotApplicable, "no peer", ""},
 		{func(f *Facts) { f.Status.Pair.PeerAlive = false }, "Link to the peer", failed, "silent", "6694"},
 		{func(f *Facts) { f.Status.Pair.PeerRole = lb.Active }, "Link to the peer", failed, "both nodes are active", "exactly one"},
+		{func(f *Facts) { f.Status.Pair.Role = lb.Passive }, "Link to the peer", warning, "neither node is active", "takeover"},
 		{func(f *Facts) { f.Status.Pair.Paths[1].Up = false }, "Heartbeat path cross", failed, "nothing", "cable"},
 		{func(f *Facts) { f.Status.Pair.Paths[1].Rejected = 7 }, "Heartbeat path cross", warning, "7 heartbeats", "secret"},
 		{func(f *Facts) { f.Status.Pair.Pings[0].Up = false }, "Ping node 192.168.94.1", failed, "silent", "way"},
@@ -200,6 +205,8 @@ func illPair() []ill {
 		{func(f *Facts) { f.Config.Cluster.Lease = false }, "Lease", warning, "off", "lease_guard"},
 		{func(f *Facts) { f.Status.Pair.LeaseHeld = false }, "Lease", failed, "not renewed", "overloaded"},
 		{func(f *Facts) { f.Status.Pair.LeaseHeld, f.Status.Pair.Role = false, lb.Passive }, "Lease", api.CheckOK, "not held here", ""},
+		{func(f *Facts) { f.PeerClock = nil }, "Clock of the peer", api.CheckNotApplicable, "does not answer", ""},
+		{func(f *Facts) { f.PeerClock = new(-2 * time.Minute) }, "Clock of the peer", warning, "2m0s apart", "time server"},
 		{func(f *Facts) { f.Status.Pair.RealTime, f.Status.Pair.RealTimeNo = false, "not permitted" }, "Real-time scheduling", warning, "not permitted", "CAP_SYS_NICE"},
 	}
 }

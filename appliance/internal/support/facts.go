@@ -18,6 +18,8 @@ type Facts struct {
 	Secrets      []Secret
 	Certificates []Certificate
 	Storage      Storage
+	// PeerClock is how far the peer's clock is ahead of this one; nil = not known.
+	PeerClock *time.Duration
 }
 
 // VIP is a virtual address and the interface that shall carry it.

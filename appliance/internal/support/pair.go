@@ -3,6 +3,7 @@ package support
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/appliance/lb"
@@ -25,16 +26,18 @@ func (f Facts) pair() []api.SupportCheck {
 			out = append(out, fail(name, "look at the way to it: a node that reaches less than its peer gives the VIPs away", "is silent"))
 		}
 	}
-	return append(out, f.replication(p), f.lease(p), realTime(p))
+	return append(out, f.replication(p), f.lease(p), realTime(p), f.peerClock())
 }
 
 func (f Facts) peerLink(p lb.PairStatus) api.SupportCheck {
 	const name = "Link to the peer"
-	if !p.PeerAlive {
+	switch {
+	case !p.PeerAlive:
 		return fail(name, "look at the peer, and at UDP 6694 between the nodes", "the peer is silent on all paths; this node is %s: %s", p.Role, p.Reason)
-	}
-	if p.Role == p.PeerRole {
-		return fail(name, "look at the heartbeat paths: exactly one node may be active", "both nodes are %s", p.Role)
+	case p.Role == lb.Active && p.PeerRole == lb.Active:
+		return fail(name, "look at the heartbeat paths: exactly one node may be active", "both nodes are active")
+	case p.Role != lb.Active && p.PeerRole != lb.Active:
+		return warn(name, "wait a moment; if it stays so let one take over: lbctl ha takeover", "neither node is active: %s", p.Reason)
 	}
 	return okay(name, "the peer is %s, this node is %s: %s", p.PeerRole, p.Role, p.Reason)
 }
@@ -74,6 +77,20 @@ func (f Facts) lease(p lb.PairStatus) api.SupportCheck {
 	return okay(name, "not held here, as this node is not active")
 }
 
+// clocksApart is what certificates and audit trails of a pair can bear.
+const clocksApart = time.Minute
+
+func (f Facts) peerClock() api.SupportCheck {
+	const name = "Clock of the peer"
+	switch {
+	case f.PeerClock == nil:
+		return skip(name, "the peer's WebUI does not answer at the address of its heartbeat")
+	case f.PeerClock.Abs() > clocksApart:
+		return warn(name, "let both nodes follow a time server", "the clocks are %v apart", f.PeerClock.Abs().Round(time.Second))
+	}
+	return okay(name, "less than a minute apart")
+}
+
 func realTime(p lb.PairStatus) api.SupportCheck {
 	const name = "Real-time scheduling"
 	if p.RealTime {
@@ -90,7 +107,7 @@ func (f Facts) storage() []api.SupportCheck {
 	if f.Storage.Accounts == 0 {
 		return append(out, warn("Accounts", "set the first password: lbctl passwd", "nobody may log in yet"))
 	}
-	return append(out, okay("Accounts", "%d people may log in", f.Storage.Accounts))
+	return append(out, okay("Accounts", "there are %d", f.Storage.Accounts))
 }
 
 func stored(name, fix, seen string, err error) api.SupportCheck {

@@ -45,6 +45,8 @@ func realServer(s lb.ServiceStatus, r lb.RealStatus) api.SupportCheck {
 		return warn(name, "bring it online when the maintenance is over", "%s", r.Why)
 	case !last.At.IsZero() && !last.OK:
 		return fail(name, "call the check's target from this node, and look at the server", "the check of %s failed: %s", last.Target, last.Failed)
+	case r.State == lb.Unchecked:
+		return skip(name, "%s", r.Why)
 	case r.State == lb.Down:
 		return fail(name, "look at the server and at its check", "%s", r.Why)
 	case s.Method == lb.DR && r.MAC == "":
