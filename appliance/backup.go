@@ -7,11 +7,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/appliance/config"
 	"github.com/vosbed/vosbed/appliance/internal/accounts"
 	"github.com/vosbed/vosbed/appliance/internal/backup"
+	"github.com/vosbed/vosbed/appliance/internal/fallback"
+	"github.com/vosbed/vosbed/appliance/internal/identity"
 	"github.com/vosbed/vosbed/appliance/internal/mgmt"
 	"github.com/vosbed/vosbed/internal/buildinfo"
 )
@@ -43,7 +46,30 @@ type part struct {
 func (b *backups) parts() []part {
 	return []part{
 		{file: "accounts.json", what: "accounts", secret: true, read: b.readAccounts, check: accounts.CheckExport, write: b.writeAccounts},
+		{file: "certificate.pem", what: "certificate", secret: true, own: true, read: b.access.uploaded.Export, check: checkCertificate, write: b.writeCertificate},
+		{file: "fallback.html", what: "fallback page", read: b.readPage, check: fallback.Check, write: b.writePage},
 	}
+}
+
+func checkCertificate(text []byte) error { return identity.CheckExport(text, time.Now()) }
+
+// writeCertificate takes the certificate in use at once.
+func (b *backups) writeCertificate(ctx context.Context, text []byte) error {
+	_, err := doorkeeper{b.Appliance}.shownAgain(ctx, b.access.uploaded.Import(text, time.Now()))
+	return err
+}
+
+// readPage returns nothing while the fallback page is the built-in one.
+func (b *backups) readPage() ([]byte, error) {
+	page, own := b.access.page.Page()
+	if !own {
+		return nil, nil
+	}
+	return page, nil
+}
+
+func (b *backups) writePage(ctx context.Context, page []byte) error {
+	return doorkeeper{b.Appliance}.SetPage(ctx, string(page))
 }
 
 // readAccounts returns nothing while nobody may log in.
@@ -220,13 +246,25 @@ func (r *restoring) sort(files []backup.File, sealed bool) error {
 		case r.foreign && all[i].own:
 			r.out.LeftOut = append(r.out.LeftOut, fmt.Sprintf("the %s: it belongs to node %s", all[i].what, r.file.Node))
 		default:
-			if err := all[i].check(f.Data); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", f.Name, err))
-			}
-			r.ready = append(r.ready, found{all[i], f.Data})
+			errs = append(errs, r.take(all[i], f.Data))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// take checks a part and keeps it ready. A certificate that only time has overtaken keeps
+// no old backup from being restored.
+func (r *restoring) take(p part, data []byte) error {
+	err := p.check(data)
+	switch {
+	case errors.Is(err, identity.ErrTime):
+		r.out.LeftOut = append(r.out.LeftOut, fmt.Sprintf("the %s: %v", p.what, err))
+	case err != nil:
+		return fmt.Errorf("%s: %w", p.file, err)
+	default:
+		r.ready = append(r.ready, found{p, data})
+	}
+	return nil
 }
 
 // replace writes the parts; of one that cannot be written the error says what was done

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/appliance/internal/backup"
@@ -184,5 +185,80 @@ func TestRestoreOfAnotherNode(t *testing.T) {
 	n.must(err)
 	if len(draft.Changes) != 1 || !strings.Contains(draft.Changes[0].Path, "weight") {
 		t.Errorf("pending is %+v", draft.Changes)
+	}
+}
+
+// opened are the files of a backup, those that are sealed in it too.
+func (n *node) opened(data []byte) (all []backup.File) {
+	n.t.Helper()
+	whole, err := backup.Decode(data)
+	n.must(err)
+	for _, f := range whole.Files {
+		if f.Name != "sealed.age" {
+			all = append(all, f)
+			continue
+		}
+		inside, err := backup.Open(f.Data, passphrase)
+		n.must(err)
+		all = append(all, inside...)
+	}
+	return all
+}
+
+func same(a, b backup.File) bool { return a.Name == b.Name && bytes.Equal(a.Data, b.Data) }
+
+// TestBackupOfWhatIsUploaded: certificate and fallback page come back at once, on their
+// own node; of another one's backup the certificate stays away.
+func TestBackupOfWhatIsUploaded(t *testing.T) {
+	n := furnished(t)
+	ctx := t.Context()
+	chain, key, pin := certify(t, "192.168.94.101", time.Now().Add(time.Hour*24*90))
+	if _, err := n.client.SetCertificate(ctx, api.NewCertificate{Chain: chain, Key: key}); err != nil {
+		t.Fatal(err)
+	}
+	n.must(n.client.SetFallbackPage(ctx, "<h1>back soon</h1>"))
+	open, sealed := n.backup(""), n.backup(passphrase)
+	n.must(n.client.ResetFallbackPage(ctx))
+	if _, err := n.client.ResetCertificate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if came := n.restore(open, ""); !slices.Contains(came.Restored, "the fallback page") || !bytes.Equal(open, n.backup("")) {
+		t.Errorf("the open part: %+v", came)
+	}
+	if c, err := n.client.Certificate(ctx); err != nil || c.Uploaded {
+		t.Errorf("a certificate came back without passphrase: %+v, %v", c, err)
+	}
+	came := n.restore(sealed, passphrase)
+	if c, err := n.client.Certificate(ctx); err != nil || !c.Uploaded || c.Pin != pin || !slices.Contains(came.Restored, "the certificate") {
+		t.Errorf("the certificate is %+v, %v; %+v", c, err, came)
+	}
+
+	if before, after := n.opened(sealed), n.opened(n.backup(passphrase)); !slices.EqualFunc(before, after, same) || len(before) != 4 {
+		t.Errorf("what came back is other bytes: %s, and it was %s", after, before)
+	}
+
+	whole, err := backup.Decode(sealed)
+	n.must(err)
+	foreign := crafted(t, "lb9", whole.Files...)
+	if _, err := n.client.ResetCertificate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	came = n.restore(foreign, passphrase)
+	if c, err := n.client.Certificate(ctx); err != nil || c.Uploaded || !slices.Contains(came.LeftOut, "the certificate: it belongs to node lb9") {
+		t.Errorf("another node's certificate: %+v, %v; %+v", c, err, came)
+	}
+}
+
+// TestOldBackup: a certificate that has ended keeps nothing else from coming back.
+func TestOldBackup(t *testing.T) {
+	n := furnished(t)
+	whole, err := backup.Decode(n.backup(""))
+	n.must(err)
+	chain, key, _ := certify(t, "192.168.94.101", time.Now().Add(-time.Minute))
+	sealed, err := backup.Seal([]backup.File{{Name: "certificate.pem", Data: []byte(key + chain)}, {Name: "accounts.json", Data: []byte(n.accounts())}}, passphrase)
+	n.must(err)
+	came := n.restore(crafted(t, "lb1", append(whole.Files, backup.File{Name: "sealed.age", Data: sealed})...), passphrase)
+	if !slices.Contains(came.Restored, "the accounts") || len(came.LeftOut) != 1 || !strings.Contains(came.LeftOut[0], "not valid now") {
+		t.Errorf("got %+v", came)
 	}
 }

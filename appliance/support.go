@@ -3,14 +3,12 @@ package appliance
 import (
 	"bytes"
 	"context"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -113,7 +111,7 @@ func (h *helpdesk) carried(cfg lb.Config) []support.VIP {
 // that the configuration names.
 func (h *helpdesk) secretFiles() []string {
 	var files []string
-	for _, name := range []string{"accounts.json", "tokens.json", "token", "token.first", "*.secret", "*.password", "*.key", "*.pem"} {
+	for _, name := range []string{"accounts.json", "tokens.json", "token", "token.first", "pair.former", "farewell.json", "*.secret", "*.password", "*.key", "*.pem"} {
 		found, _ := filepath.Glob(filepath.Join(h.opts.StateDir, name)) // the patterns are well formed
 		files = append(files, found...)
 	}
@@ -150,29 +148,12 @@ func readBounded(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, mostOfFile))
 }
 
-// secrets are what must never leave the node: the lines of the files that hold them, what
-// JSON files have under a word for one, and private keys.
+// secrets are what must never leave the node.
 func (h *helpdesk) secrets() [][]byte {
-	values := regexp.MustCompile(`"(?:hash|secret|password|key|token)": *"([^"]+)"`)
 	var out [][]byte
 	for _, path := range h.secretFiles() {
-		data, err := readBounded(path)
-		if err != nil {
-			continue
-		}
-		switch filepath.Ext(path) {
-		case ".json":
-			for _, m := range values.FindAllSubmatch(data, -1) {
-				out = append(out, m[1])
-			}
-		case ".pem", ".key":
-			for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-				if block.Type != "CERTIFICATE" {
-					out = append(out, block.Bytes)
-				}
-			}
-		default:
-			out = append(append(out, data), bytes.Split(data, []byte("\n"))...)
+		if data, err := readBounded(path); err == nil {
+			out = append(out, support.SecretsIn(data)...)
 		}
 	}
 	return out

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
 )
@@ -53,7 +54,16 @@ func (n *node) plant() map[string]string {
 	n.must(err)
 	session, err := n.client.Login(ctx, "anna", goodPassword)
 	n.must(err)
-	out := map[string]string{"password": goodPassword, "token": token.Token, "session": session.Token}
+	named, err := n.client.CreateToken(ctx, api.NewTokenOf{Name: "grafana", Role: api.RoleAuditor})
+	n.must(err)
+	chain, key, _ := certify(n.t, "192.168.94.101", time.Now().Add(time.Hour))
+	_, err = n.client.SetCertificate(ctx, api.NewCertificate{Chain: chain, Key: key})
+	n.must(err)
+	uploaded, _ := pem.Decode([]byte(key))
+	out := map[string]string{
+		"password": goodPassword, "token": token.Token, "session": session.Token, "named token": named.Token,
+		"uploaded key": string(uploaded.Bytes), "line of the uploaded key": strings.Split(key, "\n")[2],
+	}
 	for name, file := range map[string]string{"pairing secret": n.secret(), "token hash": "state/token", "accounts": "state/accounts.json", "certificate": "state/management.pem"} {
 		if !filepath.IsAbs(file) {
 			file = filepath.Join(n.dir, file)

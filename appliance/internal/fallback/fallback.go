@@ -54,7 +54,7 @@ func Open(dir string) (*Store, error) {
 	defer f.Close()
 	page, err := io.ReadAll(io.LimitReader(f, MaxPage+1))
 	if err == nil {
-		err = check(page)
+		err = Check(page)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the fallback page %s (remove it to get the built-in one): %w", s.path, err)
@@ -73,7 +73,8 @@ func (s *Store) Page() (page []byte, own bool) {
 	return s.page, true
 }
 
-func check(page []byte) error {
+// Check says why a text cannot be the page: a [*PageError].
+func Check(page []byte) error {
 	switch {
 	case len(page) > MaxPage:
 		return &PageError{fmt.Sprintf("the page has more than %d kB: shorten it", MaxPage>>10)}
@@ -87,7 +88,7 @@ func check(page []byte) error {
 
 // Set keeps another page; the error may be a [*PageError].
 func (s *Store) Set(page []byte) error {
-	if err := check(page); err != nil {
+	if err := Check(page); err != nil {
 		return err
 	}
 	s.mu.Lock()

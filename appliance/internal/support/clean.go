@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
 	"regexp"
 )
 
@@ -29,6 +30,38 @@ func NewCleaner(secrets [][]byte) *Cleaner {
 		}
 	}
 	return c
+}
+
+// SecretsIn returns what is secret of a file that holds secrets: private keys of PEM, what
+// JSON has under a word for one (and, if that is base64, what it stands for), and else all
+// of it and each line.
+func SecretsIn(file []byte) [][]byte {
+	file = bytes.TrimSpace(file)
+	switch {
+	case bytes.HasPrefix(file, []byte("{")):
+		return secretsInJSON(file)
+	case bytes.Contains(file, []byte("-----BEGIN ")):
+		var out [][]byte
+		for block, rest := pem.Decode(file); block != nil; block, rest = pem.Decode(rest) {
+			if block.Type != "CERTIFICATE" {
+				out = append(out, block.Bytes)
+			}
+		}
+		return out
+	}
+	return append([][]byte{file}, bytes.Split(file, []byte("\n"))...)
+}
+
+func secretsInJSON(file []byte) [][]byte {
+	var out [][]byte
+	values := regexp.MustCompile(`"(?:hash|secret|password|key|token)": *"([^"]+)"`)
+	for _, m := range values.FindAllSubmatch(file, -1) {
+		out = append(out, m[1])
+		if raw, err := base64.StdEncoding.DecodeString(string(m[1])); err == nil {
+			out = append(out, raw)
+		}
+	}
+	return out
 }
 
 // suspects are the forms of secrets of this program: private keys, hashes of passwords,

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"io"
 	"strings"
@@ -165,6 +166,25 @@ func TestNoFormOfASecretStays(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestSecretsIn(t *testing.T) {
+	t.Parallel()
+	block := func(kind, text string) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: []byte(text)}))
+	}
+	for name, tt := range map[string]struct{ file, want string }{
+		"line":        {"sesame open up\n", "sesame open up|sesame open up"},
+		"lines":       {"one\ntwo", "one\ntwo|one|two"},
+		"accounts":    {`{"accounts":[{"name":"anna","hash": "$argon2id$x"},{"hash":"$argon2id$y"}]}`, "$argon2id$x|$argon2id$y"},
+		"base64":      {`{"secret":"c2VzYW1lIQ==","since":"2026"}`, "c2VzYW1lIQ==|sesame!"},
+		"certificate": {block("PRIVATE KEY", "the key") + block("CERTIFICATE", "public"), "the key"},
+		"nothing":     {"", "|"},
+	} {
+		if got := string(bytes.Join(SecretsIn([]byte(tt.file)), []byte("|"))); got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
 }
 
 func TestParseMemory(t *testing.T) {
