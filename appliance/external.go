@@ -91,7 +91,8 @@ func (e external) secretFile(source string) string {
 }
 
 // secret reads the one of the settings, "" = there is none. A file that others can read is
-// refused.
+// refused, and so is one that is no single line: who may name the file must not be able to
+// send another one, such as a private key, to a server of their own.
 func (e external) secret(settings lb.Authentication) (string, error) {
 	path := settings.SecretFile
 	if path == "" {
@@ -112,11 +113,15 @@ func (e external) secret(settings lb.Authentication) (string, error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return "", fmt.Errorf("the secret %s can be read by others (mode %v): set mode 0600", path, info.Mode().Perm())
 	}
-	text, err := io.ReadAll(io.LimitReader(f, mostAuthSecret))
+	text, err := io.ReadAll(io.LimitReader(f, mostAuthSecret+2))
 	if err != nil {
 		return "", fmt.Errorf("read the secret: %w", err)
 	}
-	return strings.TrimRight(string(text), "\r\n"), nil
+	secret := strings.TrimRight(string(text), "\r\n")
+	if len(secret) > mostAuthSecret || strings.ContainsFunc(secret, unicode.IsControl) {
+		return "", fmt.Errorf("%s is no secret: it has one line of %d bytes at most, and nothing else", path, mostAuthSecret)
+	}
+	return secret, nil
 }
 
 // externalSources are those that need a secret.

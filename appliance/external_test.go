@@ -161,6 +161,15 @@ func TestSecretsAreKeptAndNotTold(t *testing.T) {
 	if got, err := e.secret(lb.Authentication{SecretFile: own}); got != "mine" || err != nil {
 		t.Errorf("a file of the operator: %q, %v", got, err)
 	}
+	for name, text := range map[string]string{"key": "-----BEGIN PRIVATE KEY-----\nMIGH\n", "lines": "a\nb", "long": strings.Repeat("x", mostAuthSecret+1), "control": "a\x00"} {
+		other := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(other, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := e.secret(lb.Authentication{SecretFile: other}); got != "" || err == nil {
+			t.Errorf("%s: any file of the node could be sent to a server: %q, %v", name, got, err)
+		}
+	}
 	if _, err := e.secret(lb.Authentication{SecretFile: own + "x"}); err == nil {
 		t.Error("a file that is not there is no secret")
 	}

@@ -223,12 +223,13 @@ func (r *reader) endpoint(path, s string, port uint16) netip.AddrPort {
 
 // addr refuses what no service, server or node can have.
 func (r *reader) addr(path string, a netip.Addr) netip.Addr {
+	zone := a.Zone() // of which an IPv4 address in IPv6 form would lose sight
 	a = a.Unmap()
 	switch {
 	case !a.IsValid():
 		r.empty(path, "192.168.94.100")
-	case a.Zone() != "":
-		r.fail(path, "%s has a zone -- write the address without %%%s", a, a.Zone())
+	case zone != "":
+		r.fail(path, "%s has a zone -- write the address without %%%s", a, zone)
 	case a.IsUnspecified():
 		r.fail(path, "%s stands for every address of a machine -- write a single one", a)
 	case a.IsMulticast():

@@ -149,7 +149,7 @@ func ends(r *reader, path string, local, peer netip.AddrPort) {
 func validateCluster(r *reader, cfg lb.Config) {
 	c, t := cfg.Cluster, cfg.Cluster.Timers
 	validateTimers(r, t)
-	if c.SecretFile != "" && !strings.HasPrefix(c.SecretFile, "/") {
+	if c.SecretFile != "" && (!strings.HasPrefix(c.SecretFile, "/") || strings.ContainsFunc(c.SecretFile, unicode.IsControl)) {
 		r.fail("cluster.secret_file", "%q is not an absolute path -- write it from /", c.SecretFile)
 	}
 	if c.Paired {
@@ -214,7 +214,7 @@ func validatePair(r *reader, cfg lb.Config) {
 func validateService(r *reader, s lb.VirtualService, path string) {
 	checkName(r, path+".name", s.Name)
 	validateMode(r, s, path)
-	if len(s.Interface) > 15 || strings.ContainsAny(s.Interface, "/ \t:") {
+	if len(s.Interface) > 15 || strings.ContainsFunc(s.Interface, notOfInterfaces) {
 		r.fail(path+".interface", "%q is not the name of a network interface -- write for example eth0", s.Interface)
 	}
 	within(r, path+".persistence.timeout", s.Persistence.Timeout, time.Second, 24*time.Hour)
@@ -225,6 +225,12 @@ func validateService(r *reader, s lb.VirtualService, path string) {
 	}
 	validateCheck(r, s, path+".check")
 	validateReals(r, s, path)
+}
+
+// notOfInterfaces is what the name of no interface has: the kernel allows more, but nobody
+// uses it, and it would be in the way of whoever reads the name.
+func notOfInterfaces(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("_-.@", c)
 }
 
 // validateMode checks what goes together.
