@@ -41,7 +41,7 @@ func (n *node) backup(passphrase string) []byte {
 
 func (n *node) restore(data []byte, passphrase string) api.Restored {
 	n.t.Helper()
-	came, err := n.client.RestoreBackup(n.t.Context(), api.Restore{File: data, Passphrase: passphrase})
+	came, err := n.client.RestoreBackup(n.t.Context(), "", api.Restore{File: data, Passphrase: passphrase})
 	n.must(err)
 	return came
 }
@@ -145,7 +145,7 @@ func TestRestoreRefuses(t *testing.T) {
 		"nobody in it":       {crafted(t, "lb1", good, seal(backup.File{Name: fine.Name, Data: []byte(`{"version":1,"accounts":[]}`)})), passphrase, []string{"holds no account"}},
 		"two things at once": {crafted(t, "lb1", backup.File{Name: "configuration.yaml", Data: []byte("node: {}\n")}, seal(backup.File{Name: fine.Name, Data: []byte("{}")})), passphrase, []string{"configuration.yaml:1", "accounts.json: the file has version 0"}},
 	} {
-		_, err := n.client.RestoreBackup(t.Context(), api.Restore{File: tt.data, Passphrase: tt.passphrase})
+		_, err := n.client.RestoreBackup(t.Context(), "", api.Restore{File: tt.data, Passphrase: tt.passphrase})
 		problem, ok := errors.AsType[*api.ProblemError](err)
 		if !ok || problem.Problem.Status != http.StatusUnprocessableEntity {
 			t.Errorf("%s: %v", name, err)

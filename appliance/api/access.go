@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"time"
+	"unicode/utf8"
 )
 
 // Paths of how people come to the node.
@@ -78,8 +79,13 @@ func (c *Client) FallbackPage(ctx context.Context) (FallbackPage, error) {
 	return out, err
 }
 
-// SetFallbackPage takes another one.
+// SetFallbackPage takes another one. JSON holds no other text than UTF-8, and what is none
+// would arrive as something else.
 func (c *Client) SetFallbackPage(ctx context.Context, html string) error {
+	if !utf8.ValidString(html) {
+		const text = "the page is not UTF-8 text: save it in that encoding"
+		return &ProblemError{Problem{Status: http.StatusUnprocessableEntity, Detail: text, Fields: map[string]string{"html": text}}}
+	}
 	return c.act(ctx, http.MethodPut, PathFallback, NewFallbackPage{html}, nil)
 }
 

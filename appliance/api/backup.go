@@ -47,9 +47,10 @@ func (c *Client) SealedBackup(ctx context.Context, passphrase string) ([]byte, e
 	return out.body, err
 }
 
-// RestoreBackup brings back a backup.
-func (c *Client) RestoreBackup(ctx context.Context, want Restore) (Restored, error) {
+// RestoreBackup brings back a backup. It is refused if the pending changes are not those
+// of the tag any more ("" = whatever they are).
+func (c *Client) RestoreBackup(ctx context.Context, tag string, want Restore) (Restored, error) {
 	var out Restored
-	err := c.act(ctx, http.MethodPost, PathRestore, want, &out)
+	err := c.editing(tag).act(ctx, http.MethodPost, PathRestore, want, &out)
 	return out, err
 }

@@ -101,10 +101,19 @@ func (c *Client) SetServer(ctx context.Context, service, server string, want Ser
 	return c.act(ctx, http.MethodPut, ServerPath(service, server), want, nil)
 }
 
+// segment makes a name one segment of a path, whatever it is: servers and clients take the
+// names "." and ".." for folders, so these dots are escaped too.
+func segment(name string) string {
+	if name == "." || name == ".." {
+		return strings.ReplaceAll(name, ".", "%2E")
+	}
+	return url.PathEscape(name)
+}
+
 // ServerPath is PathServer for one real server.
 func ServerPath(service, server string) string {
 	return strings.NewReplacer(
-		"{service}", url.PathEscape(service), "{server}", url.PathEscape(server),
+		"{service}", segment(service), "{server}", segment(server),
 	).Replace(PathServer)
 }
 

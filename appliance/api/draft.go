@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -200,13 +199,13 @@ func (c *Client) RemoveServer(ctx context.Context, tag, service, server string) 
 // DraftPart returns the part "node" or "cluster" of the draft.
 func (c *Client) DraftPart(ctx context.Context, part string) (PartDraft, error) {
 	var out PartDraft
-	err := c.get(ctx, strings.Replace(PathDraftPart, "{part}", part, 1), &out)
+	err := c.get(ctx, strings.Replace(PathDraftPart, "{part}", segment(part), 1), &out)
 	return out, err
 }
 
 // SetPart changes it: the fields that are given.
 func (c *Client) SetPart(ctx context.Context, tag, part string, f Fields) error {
-	return c.edit(ctx, tag, http.MethodPut, strings.Replace(PathDraftPart, "{part}", part, 1), f)
+	return c.edit(ctx, tag, http.MethodPut, strings.Replace(PathDraftPart, "{part}", segment(part), 1), f)
 }
 
 // History lists the configurations that were in force, newest first.
@@ -229,15 +228,20 @@ func (c *Client) Revert(ctx context.Context, tag, number string) error {
 }
 
 func revisionPath(number string) string {
-	return strings.Replace(PathRevision, "{number}", url.PathEscape(number), 1)
+	return strings.Replace(PathRevision, "{number}", segment(number), 1)
 }
 
 func draftPath(path, service, server string) string {
-	return strings.NewReplacer("{service}", url.PathEscape(service), "{server}", url.PathEscape(server)).Replace(path)
+	return strings.NewReplacer("{service}", segment(service), "{server}", segment(server)).Replace(path)
 }
 
 // edit changes the draft that the caller saw.
 func (c *Client) edit(ctx context.Context, tag, method, path string, in any) error {
+	return c.editing(tag).act(ctx, method, path, in, nil)
+}
+
+// editing is a client whose calls are about the draft of a tag, "" = about whatever it is.
+func (c *Client) editing(tag string) *Client {
 	twin := *c
 	twin.header = c.header.Clone()
 	if tag != "" {
@@ -246,5 +250,5 @@ func (c *Client) edit(ctx context.Context, tag, method, path string, in any) err
 		}
 		twin.header.Set("If-Match", `"`+tag+`"`)
 	}
-	return twin.act(ctx, method, path, in, nil)
+	return &twin
 }

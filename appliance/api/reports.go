@@ -91,7 +91,7 @@ func reportPath(name string, span time.Duration, format string) string {
 	if format != "" {
 		q.Set("format", format)
 	}
-	path := strings.Replace(PathReport, "{name}", url.PathEscape(name), 1)
+	path := strings.Replace(PathReport, "{name}", segment(name), 1)
 	if len(q) > 0 {
 		path += "?" + q.Encode()
 	}

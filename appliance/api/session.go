@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -145,7 +144,7 @@ func (c *Client) Sessions(ctx context.Context) ([]Session, error) {
 
 // Revoke ends a session by its ID.
 func (c *Client) Revoke(ctx context.Context, id string) error {
-	return c.act(ctx, http.MethodDelete, strings.Replace(PathRevoke, "{id}", url.PathEscape(id), 1), nil, nil)
+	return c.act(ctx, http.MethodDelete, strings.Replace(PathRevoke, "{id}", segment(id), 1), nil, nil)
 }
 
 // Accounts lists the accounts.
@@ -166,7 +165,7 @@ func (c *Client) RemoveAccount(ctx context.Context, name string) error {
 }
 
 func accountPath(name string) string {
-	return strings.Replace(PathAccount, "{name}", url.PathEscape(name), 1)
+	return strings.Replace(PathAccount, "{name}", segment(name), 1)
 }
 
 // SetPassword changes the caller's own password; the caller's other sessions end.

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -50,5 +49,5 @@ func (c *Client) CreateToken(ctx context.Context, want NewTokenOf) (Token, error
 
 // RevokeToken makes one worthless at once.
 func (c *Client) RevokeToken(ctx context.Context, name string) error {
-	return c.act(ctx, http.MethodDelete, strings.Replace(PathTokenOf, "{name}", url.PathEscape(name), 1), nil, nil)
+	return c.act(ctx, http.MethodDelete, strings.Replace(PathTokenOf, "{name}", segment(name), 1), nil, nil)
 }

@@ -108,7 +108,7 @@ changes nothing.`,
 
 func (a *app) restoreBackup(cmd *cobra.Command, want api.Restore) error {
 	return a.with(func(c *api.Client) error {
-		came, err := c.RestoreBackup(cmd.Context(), want)
+		came, err := c.RestoreBackup(cmd.Context(), "", want)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
 // formatError is a request that cannot be read: 400, 413 or 415.
@@ -48,6 +49,9 @@ func readBody(r *http.Request) ([]byte, error) {
 }
 
 func decodeJSON(data []byte, out any) error {
+	if !utf8.Valid(data) { // the decoder would put other characters in its place
+		return located(data, int64(validUntil(data)), "the text is not UTF-8")
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(out); err != nil {
@@ -57,6 +61,19 @@ func decodeJSON(data []byte, out any) error {
 		return located(data, d.InputOffset(), "there is something after the JSON value")
 	}
 	return nil
+}
+
+// validUntil is where the first byte is that is no UTF-8.
+func validUntil(data []byte) int {
+	at := 0
+	for at < len(data) {
+		r, size := utf8.DecodeRune(data[at:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		at += size
+	}
+	return at
 }
 
 // at returns the best known place of a JSON error; offset is where reading ended.

@@ -74,6 +74,8 @@ func TestHostileRequests(t *testing.T) {
 		"dots in the server":    {put("Harmonic_Traffic/servers/..%2f..%2fHT1/state"), 404},
 		"empty names":           {put("/servers//state"), 307},
 		"NUL":                   {put("Harmonic_Traffic/servers/HT1%00/state"), 404},
+		"revision of a path":    {"GET /api/v1/history/..%2f..%2fetc%2fpasswd HTTP/1.1\r\nHost: x\r\n\r\n", 404},
+		"report of a path":      {"GET /api/v1/reports/..%2fx HTTP/1.1\r\nHost: x\r\n\r\n", 404},
 		"unicode twin":          {put("Harmonic_Traffic/servers/%D0%9DT1/state"), 404},
 		"broken UTF-8":          {put("%ff%fe/servers/%ff/state"), 404},
 		"broken escape":         {put("%zz/servers/HT1/state"), 400},

@@ -215,7 +215,7 @@ func people(err error) error {
 	var policy *accounts.PolicyError
 	switch {
 	case errors.As(err, &policy):
-		return &FieldsError{Fields: map[string]string{"password": policy.Error()}}
+		return &FieldsError{Fields: map[string]string{policy.Field: policy.Error()}}
 	case errors.Is(err, accounts.ErrNotFound):
 		return errors.Join(ErrNotFound, err)
 	case errors.Is(err, accounts.ErrLastAdmin):

@@ -188,7 +188,7 @@ func parameters(r route, x exchange) []any {
 	for _, name := range x.query {
 		out = append(out, map[string]any{"name": name, "in": "query", "schema": map[string]any{"type": "string"}})
 	}
-	if strings.HasPrefix(r.path, api.PathDraft) && r.method != http.MethodGet || r.path == api.PathRevision && r.method == http.MethodPost {
+	if strings.HasPrefix(r.path, api.PathDraft) && r.method != http.MethodGet || r.path == api.PathRevision && r.method == http.MethodPost || r.path == api.PathRestore {
 		out = append(out, map[string]any{"name": "If-Match", "in": "header", "description": "tag of the draft that was seen; without it whatever it is", "schema": map[string]any{"type": "string"}})
 	}
 	return out

@@ -47,11 +47,11 @@ func TestBackups(t *testing.T) {
 	if _, err := c.SealedBackup(t.Context(), "four unrelated words"); err != nil {
 		t.Error(err)
 	}
-	came, err := c.RestoreBackup(t.Context(), api.Restore{File: []byte("file"), Passphrase: "four unrelated words"})
+	came, err := c.RestoreBackup(t.Context(), "", api.Restore{File: []byte("file"), Passphrase: "four unrelated words"})
 	if err != nil || came.Node != "lb1" {
 		t.Errorf("got %+v, %v", came, err)
 	}
-	if _, err = c.RestoreBackup(t.Context(), api.Restore{File: make([]byte, maxBody)}); err == nil || !strings.Contains(err.Error(), "longer than") {
+	if _, err = c.RestoreBackup(t.Context(), "", api.Restore{File: make([]byte, maxBody)}); err == nil || !strings.Contains(err.Error(), "longer than") {
 		t.Errorf("a large file: %v", err)
 	}
 	trail, err := c.Audit(t.Context())

@@ -102,7 +102,10 @@ func (v *visit) ownRefused(refused formError) error {
 
 func (v *visit) setAccount() error {
 	name, role := v.form("name"), v.form("role")
-	err := v.confirmFirst()
+	err := needed("name", name)
+	if err == nil {
+		err = v.confirmFirst()
+	}
 	if err == nil {
 		err = v.api.SetAccount(v.ctx(), name, api.NewAccount{Role: role, Password: v.r.PostFormValue("password")})
 	}

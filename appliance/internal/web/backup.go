@@ -19,6 +19,7 @@ type backupData struct {
 	File, Passphrase input
 	Refused          formError
 	Revision         string
+	Tag              string        // of the draft that the person saw, which a restore replaces
 	Came             *api.Restored // what came of a backup
 }
 
@@ -43,8 +44,12 @@ func (v *visit) backupPage(refused formError, came *api.Restored) error {
 	if err != nil {
 		return err
 	}
+	draft, err := v.api.Draft(v.ctx())
+	if err != nil {
+		return err
+	}
 	d := backupData{
-		Admin: v.may(api.RoleAdmin), Refused: refused, Revision: revision, Came: came,
+		Tag: draft.Tag, Admin: v.may(api.RoleAdmin), Refused: refused, Revision: revision, Came: came,
 		File: input{Name: "file", Label: "Backup or configuration file", Kind: "file", Error: refused.Fields["file"]},
 		Passphrase: input{
 			Name: "passphrase", Label: "Passphrase of the backup", Kind: "password", Error: refused.Fields["passphrase"],
@@ -144,12 +149,12 @@ func (v *visit) restore() error {
 // bringBack tells a backup, which is packed, from a configuration file.
 func (v *visit) bringBack(data []byte) (*api.Restored, error) {
 	if !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
-		return nil, v.api.Restore(v.ctx(), "", data)
+		return nil, v.api.Restore(v.ctx(), v.form("tag"), data)
 	}
 	if len(data) > mostBackup {
 		return nil, &api.ProblemError{Problem: api.Problem{Status: http.StatusUnprocessableEntity, Fields: map[string]string{"file": "the file is longer than a backup of 700 kB can be"}}}
 	}
-	came, err := v.api.RestoreBackup(v.ctx(), api.Restore{File: data, Passphrase: v.r.PostFormValue("passphrase")})
+	came, err := v.api.RestoreBackup(v.ctx(), v.form("tag"), api.Restore{File: data, Passphrase: v.r.PostFormValue("passphrase")})
 	return &came, err
 }
 

@@ -180,6 +180,10 @@ func (v *visit) testExternal() error {
 	user := v.form("user")
 	tested, err := v.api.TestAuthentication(v.ctx(), user, v.r.PostFormValue("user-password"))
 	if refused, ok := fieldErrors(err); ok {
+		if text, wrong := refused.Fields["password"]; wrong { // as the API calls it
+			delete(refused.Fields, "password")
+			refused.Fields["user-password"] = text
+		}
 		return v.externalPage(externalForms{user: user, test: refused})
 	}
 	if err != nil {

@@ -35,7 +35,8 @@ type fakeLB struct {
 	answers   map[string]any // by "METHOD path"; []byte as it is, api.Problem as a refusal
 	calls     []apiCall
 	confirmed bool
-	source    string // of the session
+	source    string       // of the session
+	refusal   *api.Problem // of every change, nil = none
 }
 
 type apiCall struct{ Method, Path, Tag, Body string }
@@ -88,6 +89,10 @@ func (f *fakeLB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case sensitive(r) && !f.confirmed:
 		refuse(w, api.Problem{Status: http.StatusForbidden, Detail: "give your password once more for this", Confirm: true})
+		return
+	}
+	if f.refusal != nil && r.Method != http.MethodGet {
+		refuse(w, *f.refusal)
 		return
 	}
 	f.say(w, r)

@@ -54,7 +54,7 @@ func (v *visit) setFallback() error {
 	html := strings.ReplaceAll(v.r.PostFormValue("html"), "\r\n", "\n")
 	err := v.api.SetFallbackPage(v.ctx(), html)
 	if refused, ok := fieldErrors(err); ok {
-		d := fallbackData{HTML: html, Own: true, Admin: v.may(api.RoleAdmin), Problem: refused.Fields["html"], Refused: refused}
+		d := fallbackData{HTML: strings.ToValidUTF8(html, "�"), Own: true, Admin: v.may(api.RoleAdmin), Problem: refused.Fields["html"], Refused: refused}
 		return v.show(refused.status(), "fallback", fallbackTitle, d)
 	}
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/vosbed/vosbed/appliance/api"
 )
 
 // input is one control of a form with its label; templates show it by
@@ -21,6 +23,15 @@ type input struct {
 	Auto        string // autocomplete attribute, "" = off
 	Placeholder string
 	Form        string // tells apart inputs of one name in several forms of a page
+}
+
+// needed refuses a form without a value that names what the form is about.
+func needed(name, value string) error {
+	if value != "" {
+		return nil
+	}
+	const text = "is missing: it is needed here"
+	return &api.ProblemError{Problem: api.Problem{Status: http.StatusUnprocessableEntity, Detail: text, Fields: map[string]string{name: text}}}
 }
 
 // option is one choice of a select.

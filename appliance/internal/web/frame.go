@@ -122,7 +122,7 @@ func fieldErrors(err error) (out formError, ok bool) {
 	case p.Status == http.StatusUnprocessableEntity && len(p.Fields) > 0:
 		out.Fields = p.Fields
 	case p.Status == http.StatusUnprocessableEntity, p.Status == http.StatusConflict, p.Status == http.StatusNotFound,
-		p.Status == http.StatusForbidden, p.Status == http.StatusTooManyRequests:
+		p.Status == http.StatusForbidden, p.Status == http.StatusTooManyRequests, p.Status == http.StatusRequestEntityTooLarge, p.Status == http.StatusBadRequest:
 		out.General = append([]string{p.Detail}, p.Errors...)
 	default:
 		return out, false

@@ -15,7 +15,6 @@ type persistenceData struct {
 	Client, Service input
 	Entries         []api.Entry
 	Total           int
-	Wrong           string
 	Filtered        bool // the search names something: what it found may be cleared at once
 	Back            string
 }
@@ -31,8 +30,12 @@ func (v *visit) persistence() error {
 	}
 	d.Filtered = d.Client.Value+d.Service.Value != ""
 	all, err := v.api.Persistence(v.ctx(), api.Filter{Client: d.Client.Value, Service: d.Service.Value})
-	if refused, ok := searchError(err); ok {
-		d.Wrong = refused
+	if refused, code, ok := searchError(err); ok {
+		at := &d.Client
+		if code == http.StatusNotFound { // such a service
+			at = &d.Service
+		}
+		at.Error = refused
 	} else if err != nil {
 		return err
 	}
@@ -42,11 +45,11 @@ func (v *visit) persistence() error {
 }
 
 // searchError is what is wrong with a search.
-func searchError(err error) (string, bool) {
+func searchError(err error) (text string, status int, ok bool) {
 	if p, ok := asProblem(err); ok && slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity}, p.Status) {
-		return title(p.Detail) + ".", true
+		return title(p.Detail) + ".", p.Status, true
 	}
-	return "", false
+	return "", 0, false
 }
 
 func (v *visit) clearPersistence() error {

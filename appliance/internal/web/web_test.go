@@ -153,6 +153,12 @@ func poison(v reflect.Value) {
 		poison(v.Elem())
 	case kind == reflect.String:
 		v.SetString(attack)
+	case kind == reflect.Map && v.Type().Elem().Kind() == reflect.String:
+		for _, key := range v.MapKeys() {
+			if k := key.String(); k != "layer" { // which chooses the page
+				v.SetMapIndex(key, reflect.ValueOf(attack))
+			}
+		}
 	case kind == reflect.Slice:
 		for i := range v.Len() {
 			poison(v.Index(i))
