@@ -56,3 +56,29 @@ func TestExport(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// FuzzCheckExport: what is accepted can be kept, and comes back the same.
+func FuzzCheckExport(f *testing.F) {
+	var nobody *authority
+	root := nobody.sign(f, "CA root", key(f), nil)
+	leaf := root.sign(f, "lb1.example", key(f), nil)
+	f.Add(append(chain(leaf, root), keyText(f, leaf.key)...))
+	f.Add(append(keyText(f, root.key), chain(leaf)...))
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if CheckExport(text, noon) != nil {
+			return
+		}
+		s, err := Open(t.TempDir())
+		if err == nil {
+			err = s.Import(text, noon)
+		}
+		if err != nil {
+			t.Fatalf("it was accepted, and not kept: %v", err)
+		}
+		kept, err := s.Export()
+		if err != nil || CheckExport(kept, noon) != nil {
+			t.Fatalf("it came back as %s, %v", kept, err)
+		}
+	})
+}

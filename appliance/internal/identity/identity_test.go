@@ -26,23 +26,23 @@ var noon = time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 
 // authority signs what is asked of it.
 type authority struct {
-	t    *testing.T
+	t    testing.TB
 	key  crypto.Signer
 	cert *x509.Certificate
 }
 
-func key(t *testing.T) crypto.Signer {
-	t.Helper()
+func key(tb testing.TB) crypto.Signer {
+	tb.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return k
 }
 
 // sign issues a certificate; a nil authority lets it sign itself.
-func (a *authority) sign(t *testing.T, name string, k crypto.Signer, change func(*x509.Certificate)) *authority {
-	t.Helper()
+func (a *authority) sign(tb testing.TB, name string, k crypto.Signer, change func(*x509.Certificate)) *authority {
+	tb.Helper()
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: noon.Add(-time.Hour), NotAfter: noon.Add(90 * 24 * time.Hour), DNSNames: []string{name},
@@ -57,13 +57,13 @@ func (a *authority) sign(t *testing.T, name string, k crypto.Signer, change func
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, k.Public(), signer)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return &authority{t, k, cert}
+	return &authority{tb, k, cert}
 }
 
 func chain(list ...*authority) []byte {
@@ -74,11 +74,11 @@ func chain(list ...*authority) []byte {
 	return out
 }
 
-func keyText(t *testing.T, k crypto.Signer) []byte {
-	t.Helper()
+func keyText(tb testing.TB, k crypto.Signer) []byte {
+	tb.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(k)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -207,4 +208,23 @@ func TestMachine(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", s.Name, len(got), err)
 		}
 	}
+}
+
+// FuzzSecretsIn: whatever a file that holds secrets looks like, what it holds can be kept out
+// of another text.
+func FuzzSecretsIn(f *testing.F) {
+	for _, s := range []string{"sesame, open up\n", `{"secret":"c2VzYW1lLCBvcGVuIHVw"}`, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "{", "-----BEGIN "} {
+		f.Add([]byte(s), "a log of some text")
+	}
+	f.Fuzz(func(t *testing.T, file []byte, log string) {
+		secrets := SecretsIn(file)
+		c := NewCleaner(secrets)
+		for _, s := range secrets {
+			s = bytes.TrimSpace(s)
+			clean, _ := c.Clean(slices.Concat([]byte(log), s, []byte(log)))
+			if len(s) >= shortest && bytes.Contains(clean, s) && !strings.Contains(removed, string(s)) {
+				t.Fatalf("%q is still in %q", s, clean)
+			}
+		}
+	})
 }
