@@ -84,7 +84,7 @@ func (c *Client) FallbackPage(ctx context.Context) (FallbackPage, error) {
 func (c *Client) SetFallbackPage(ctx context.Context, html string) error {
 	if !utf8.ValidString(html) {
 		const text = "the page is not UTF-8 text: save it in that encoding"
-		return &ProblemError{Problem{Status: http.StatusUnprocessableEntity, Detail: text, Fields: map[string]string{"html": text}}}
+		return &ProblemError{Problem{Status: http.StatusUnprocessableEntity, Detail: "nothing was changed", Fields: map[string]string{"html": text}}}
 	}
 	return c.act(ctx, http.MethodPut, PathFallback, NewFallbackPage{html}, nil)
 }

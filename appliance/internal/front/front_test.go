@@ -188,6 +188,27 @@ func TestCallsReachTheDaemon(t *testing.T) {
 	}
 }
 
+// TestNobodyIsSomebodyElse: where a call comes from cannot be taken out of it, or said in
+// another way.
+func TestNobodyIsSomebodyElse(t *testing.T) {
+	r := start(t)
+	for name, header := range map[string]http.Header{
+		"hop by hop": {"Connection": {"close, " + api.HeaderFrom + ", " + api.HeaderAgent}, api.HeaderFrom: {"10.9.9.9"}},
+		"twice":      {api.HeaderFrom: {"10.9.9.9", "10.9.9.8"}},
+		"written":    {strings.ToLower(api.HeaderFrom): {"10.9.9.9"}, strings.ToUpper(api.HeaderFrom): {"10.9.9.8"}},
+		"underscore": {strings.ReplaceAll(api.HeaderFrom, "-", "_"): {"10.9.9.9"}},
+		"forwarded":  {"Forwarded": {"for=10.9.9.9"}, "X-Real-Ip": {"10.9.9.9"}},
+	} {
+		var got http.Header
+		if err := r.get(api.PathStatus, header, &got); err != nil {
+			t.Fatal(err)
+		}
+		if from := got.Values(api.HeaderFrom); len(from) != 1 || from[0] != "127.0.0.1" {
+			t.Errorf("%s: the call comes from %q", name, from)
+		}
+	}
+}
+
 func TestItIsStartedAgain(t *testing.T) {
 	r := start(t)
 	first := r.look()

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/vosbed/vosbed/appliance/internal/feed"
 )
@@ -66,10 +67,11 @@ func write(to *strings.Builder, group string, a slog.Attr) {
 	to.WriteString(" " + group + a.Key + "=" + v.String())
 }
 
-// clip bounds a text and keeps it on one line.
+// clip bounds a text and keeps it on one line: nothing that somebody else has written looks
+// like a line of its own, or tells a terminal what to do.
 func clip(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if !unicode.IsGraphic(r) {
 			return ' '
 		}
 		return r

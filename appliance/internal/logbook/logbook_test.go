@@ -47,8 +47,8 @@ func TestTheBookIsBounded(t *testing.T) {
 	if len(lines) != size || lines[0].Value.Text != fmt.Sprintf("line n=%d", size+4) || lines[size-1].Value.Text != "line n=5" {
 		t.Errorf("%d lines from %s to %s", len(lines), lines[len(lines)-1].Value.Text, lines[0].Value.Text)
 	}
-	log.Info("a\nb\x1b[31m", "long", strings.Repeat("é", longest))
-	if got := b.Lines(slog.LevelInfo)[0].Value.Text; strings.ContainsAny(got, "\n\x1b") || len(got) > longest+4 {
+	log.Info("a\nb\x1b[31m\u009b31m\u2028\u202e", "long", strings.Repeat("é", longest))
+	if got := b.Lines(slog.LevelInfo)[0].Value.Text; strings.ContainsAny(got, "\n\x1b\u009b\u2028\u202e") || len(got) > longest+4 {
 		t.Errorf("a line of %d bytes: %.40q", len(got), got)
 	}
 }

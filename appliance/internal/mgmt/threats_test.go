@@ -168,3 +168,27 @@ func FuzzRequests(f *testing.F) {
 		}
 	})
 }
+
+// TestGuessingInASession: a session that was left open, or stolen, is no place to guess the
+// password either.
+func TestGuessingInASession(t *testing.T) {
+	for _, call := range [][3]string{
+		{http.MethodPost, api.PathConfirm, `{"password":"wrong"}`},
+		{http.MethodPut, api.PathPassword, `{"old":"wrong","new":"four unrelated words"}`},
+	} {
+		o := newOffice(t)
+		token := o.login("loadbalancer")
+		code := 0
+		for range 20 {
+			if code, _, _ = o.ask(call[0], call[1], token, call[2]); code == http.StatusTooManyRequests {
+				break
+			}
+		}
+		if code != http.StatusTooManyRequests {
+			t.Errorf("%s: guessing is answered with %d for ever", call[1], code)
+		}
+		if code, _, _ := o.ask(http.MethodPost, api.PathConfirm, token, `{"password":"`+goodPassword+`"}`); code != http.StatusTooManyRequests {
+			t.Errorf("%s: the next guess is answered at once with %d", call[1], code)
+		}
+	}
+}
