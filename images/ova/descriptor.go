@@ -38,7 +38,9 @@ type machine struct {
 	Controller controller
 	Adapters   []adapter
 	Networks   []network
-	Properties []ovfenv.Property
+	Properties []ovfenv.Property // handed over on a disc in a CD-ROM drive
+	// Drive and Disc are the instances of that drive's controller and of the drive.
+	Drive, Disc int
 	// Settings are VMware's beyond the standard.
 	Settings map[string]string
 }
@@ -59,7 +61,7 @@ type adapter struct {
 
 // descriptor is the OVF document.
 func descriptor(o Options, size int64) ([]byte, error) {
-	m := machine{Options: o, DiskFile: o.disk(), DiskSize: size, CPUs: cpus, Memory: memory}
+	m := machine{Options: o, DiskFile: o.disk(), DiskSize: size, CPUs: cpus, Memory: memory, Drive: firstAdapter + adapters, Disc: firstAdapter + adapters + 1}
 	switch o.Platform {
 	case VMware:
 		m.vmware()

@@ -119,10 +119,10 @@ func hardware(e *ovf.Envelope) []string {
 		if i.ResourceSubType != nil {
 			line += " " + *i.ResourceSubType
 		}
-		if i.Parent != nil {
+		if len(i.HostResource) > 0 {
 			line += fmt.Sprintf(" %s on %s", i.HostResource[0], *i.Parent)
 		}
-		if i.AutomaticAllocation != nil {
+		if len(i.Connection) > 0 {
 			line += fmt.Sprintf(" %s in %s connected %v", i.ElementName, i.Connection[0], *i.AutomaticAllocation)
 		}
 		out = append(out, line)
@@ -140,6 +140,7 @@ func TestHardware(t *testing.T) {
 			"vmx-13", "3 quantity 2 hertz * 10^6", "4 quantity 4096 byte * 2^20", "6 VirtualSCSI", "17 ovf:/disk/vmdisk1 on 3",
 			"10 VmxNet3 eth0 in eth0 connected true", "10 VmxNet3 eth1 in eth1 connected false",
 			"10 VmxNet3 eth2 in eth2 connected false", "10 VmxNet3 eth3 in eth3 connected false",
+			"5", "15 vmware.cdrom.remotepassthrough",
 			"bootOptions.efiSecureBootEnabled=false", "firmware=efi",
 		},
 		VirtualBox: {
@@ -162,6 +163,9 @@ func TestHardware(t *testing.T) {
 				t.Errorf("platform %d: two items are %s", p, i.InstanceID)
 			}
 			ids[i.InstanceID] = true
+			if i.Parent != nil && !ids[*i.Parent] {
+				t.Errorf("platform %d: %s is on %s, which is not there", p, i.ElementName, *i.Parent)
+			}
 			if len(i.Connection) > 0 && !named[i.Connection[0]] {
 				t.Errorf("platform %d: %s is in the network %s, which is not described", p, i.ElementName, i.Connection[0])
 			}
@@ -185,7 +189,7 @@ func TestDiskAndFile(t *testing.T) {
 func TestProperties(t *testing.T) {
 	t.Parallel()
 	e := parsed(t, VMware)
-	if got := *e.VirtualSystem.VirtualHardware[0].Transport; got != "com.vmware.guestInfo" {
+	if got := *e.VirtualSystem.VirtualHardware[0].Transport; got != "iso" {
 		t.Errorf("transport %q", got)
 	}
 	var got []ovfenv.Property

@@ -1,6 +1,7 @@
 // Package ovfenv says which properties a person may set while deploying the appliance on
-// VMware, and reads them in the guest (OVF 1.1, DSP0243, section 9.5 and annex on the
-// environment). They do what the console's wizard asks for (guide 9.2), unattended.
+// VMware, and reads them in the guest (OVF 1.1, DSP0243, sections 9.5 and 11). They do what
+// the console's wizard asks for (guide 9.2), unattended. They come on a disc in the CD-ROM
+// drive, which needs no program of VMware's in the guest.
 package ovfenv
 
 import (
@@ -8,6 +9,9 @@ import (
 	"fmt"
 	"strings"
 )
+
+// File is the name of the environment in the root of the disc (DSP0243, 11.2).
+const File = "ovf-env.xml"
 
 // Keys of the properties.
 const (
