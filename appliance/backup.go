@@ -44,11 +44,11 @@ type part struct {
 }
 
 func (b *backups) parts() []part {
-	return []part{
+	return slices.Concat([]part{
 		{file: "accounts.json", what: "accounts", secret: true, read: b.readAccounts, check: accounts.CheckExport, write: b.writeAccounts},
 		{file: "certificate.pem", what: "certificate", secret: true, own: true, read: b.access.uploaded.Export, check: checkCertificate, write: b.writeCertificate},
 		{file: "fallback.html", what: "fallback page", read: b.readPage, check: fallback.Check, write: b.writePage},
-	}
+	}, external{Appliance: b.Appliance}.secretParts())
 }
 
 func checkCertificate(text []byte) error { return identity.CheckExport(text, time.Now()) }

@@ -2,22 +2,17 @@ package appliance
 
 import (
 	"context"
-	"errors"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/appliance/internal/accounts"
 	"github.com/vosbed/vosbed/appliance/internal/directory"
 	"github.com/vosbed/vosbed/appliance/internal/mgmt"
 	"github.com/vosbed/vosbed/appliance/lb"
-	"github.com/vosbed/vosbed/internal/atomicfile"
 )
 
 // external is external authentication by the settings in force (guide 9.3).
@@ -30,15 +25,14 @@ type external struct {
 // mostAsking bounds the logins that ask at the same time.
 const mostAsking = 8
 
-// mostAuthSecret bounds the secret of a source in bytes.
-const mostAuthSecret = 1024
-
 func newExternal(a *Appliance) external { return external{a, make(chan struct{}, mostAsking)} }
 
 func (e external) settings() lb.Authentication {
 	cfg, _ := e.facts.current()
 	return cfg.Node.Authentication
 }
+
+func (e external) pending() lb.Authentication { return e.draft.State().Config.Node.Authentication }
 
 // Source is who is asked.
 func (e external) Source() string {
@@ -48,6 +42,14 @@ func (e external) Source() string {
 	return ""
 }
 
+// Mark is another one as soon as somebody else may be let in.
+func (e external) Mark() string {
+	settings := e.settings()
+	settings.Timeout = 0
+	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", settings))
+	return hex.EncodeToString(sum[:])
+}
+
 // Check asks about a person.
 func (e external) Check(ctx context.Context, user, password string) (accounts.Role, error) {
 	return e.ask(ctx, e.settings(), user, password)
@@ -55,7 +57,7 @@ func (e external) Check(ctx context.Context, user, password string) (accounts.Ro
 
 // Try asks as the pending settings would.
 func (e external) Try(ctx context.Context, user, password string) (string, accounts.Role, error) {
-	settings := e.draft.State().Config.Node.Authentication
+	settings := e.pending()
 	if settings.Source == lb.AuthLocal {
 		return "", 0, fmt.Errorf("%w: nobody else is asked: choose a source first", mgmt.ErrRefused)
 	}
@@ -73,11 +75,13 @@ func (e external) ask(ctx context.Context, settings lb.Authentication, user, pas
 	if settings.Source == lb.AuthLocal { // since a moment ago
 		return 0, directory.ErrWrong
 	}
-	secret, err := e.secret(settings)
+	kept, err := e.secret(settings.Source.String())
 	if err != nil {
 		return 0, &directory.UnavailableError{Err: err}
 	}
-	return directory.New(directory.Options{Settings: settings, Secret: secret, Node: e.nodeName()}).Check(ctx, user, password)
+	return directory.New(directory.Options{
+		Settings: settings, Secret: kept.secret, Withheld: kept.withheld(settings), Node: e.nodeName(),
+	}).Check(ctx, user, password)
 }
 
 func (e external) nodeName() string {
@@ -85,69 +89,32 @@ func (e external) nodeName() string {
 	return cfg.Node.Name
 }
 
-// secretFile is where the daemon keeps the secret of a source.
-func (e external) secretFile(source string) string {
-	return filepath.Join(e.opts.StateDir, source+".secret")
-}
-
-// secret reads the one of the settings, "" = there is none. A file that others can read is
-// refused, and so is one that is no single line: who may name the file must not be able to
-// send another one, such as a private key, to a server of their own.
-func (e external) secret(settings lb.Authentication) (string, error) {
-	path := settings.SecretFile
-	if path == "" {
-		path = e.secretFile(settings.Source.String())
-	}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) && settings.SecretFile == "" {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("read the secret (secret_file): %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", fmt.Errorf("read the secret: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("the secret %s can be read by others (mode %v): set mode 0600", path, info.Mode().Perm())
-	}
-	text, err := io.ReadAll(io.LimitReader(f, mostAuthSecret+2))
-	if err != nil {
-		return "", fmt.Errorf("read the secret: %w", err)
-	}
-	secret := strings.TrimRight(string(text), "\r\n")
-	if len(secret) > mostAuthSecret || strings.ContainsFunc(secret, unicode.IsControl) {
-		return "", fmt.Errorf("%s is no secret: it has one line of %d bytes at most, and nothing else", path, mostAuthSecret)
-	}
-	return secret, nil
-}
-
-// externalSources are those that need a secret.
-func externalSources() []string {
-	return []string{lb.AuthLDAP.String(), lb.AuthActiveDirectory.String(), lb.AuthRADIUS.String()}
-}
-
-// KeepSecret keeps the secret of a source, or forgets it.
+// KeepSecret keeps the secret of a source for the servers that are set, pending or in
+// force, and for no others; or it forgets it.
 func (e external) KeepSecret(source, secret string) error {
-	wrong := map[string]string{}
-	if !slices.Contains(externalSources(), source) {
-		wrong["source"] = fmt.Sprintf("%q has no secret: use one of %s", source, strings.Join(externalSources(), ", "))
+	kept := authSecret{secret: secret}
+	for _, settings := range []lb.Authentication{e.settings(), e.pending()} {
+		if settings.Source.String() == source {
+			kept.allow(settings)
+		}
 	}
-	if len(secret) > mostAuthSecret || strings.ContainsFunc(secret, unicode.IsControl) {
+	wrong := map[string]string{}
+	switch {
+	case !slices.Contains(externalSources(), source):
+		wrong["source"] = fmt.Sprintf("%q has no secret: use one of %s", source, strings.Join(externalSources(), ", "))
+	case secret != "" && len(kept.servers) == 0:
+		wrong["source"] = "there is no server to show it to: choose this source and its servers first, pending changes are enough"
+	}
+	if !secretText(secret) {
 		wrong["secret"] = fmt.Sprintf("a secret has at most %d bytes, and no line ends or other controls", mostAuthSecret)
 	}
 	if len(wrong) > 0 {
 		return &mgmt.FieldsError{Fields: wrong}
 	}
-	if secret != "" {
-		return atomicfile.Write(e.secretFile(source), []byte(secret), 0o600)
+	if secret == "" {
+		return e.forgetSecret(source)
 	}
-	if err := os.Remove(e.secretFile(source)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("forget the secret: %w", err)
-	}
-	return nil
+	return e.writeSecret(source, kept)
 }
 
 // State tells who is asked, and whether passwords are safe on the way.
@@ -155,13 +122,27 @@ func (e external) State() api.AuthState {
 	settings := e.settings()
 	out := api.AuthState{Source: settings.Source.String(), Secrets: []string{}, Warnings: []string{}}
 	for _, source := range externalSources() {
-		if _, err := os.Stat(e.secretFile(source)); err == nil {
+		if kept, err := e.secret(source); err != nil || kept.secret != "" {
 			out.Secrets = append(out.Secrets, source)
 		}
+	}
+	if settings.Source == lb.AuthLocal {
+		return out
+	}
+	kept, err := e.secret(settings.Source.String())
+	if err != nil {
+		out.Warnings = append(out.Warnings, err.Error())
+	}
+	if withheld := kept.withheld(settings); len(withheld) > 0 {
+		out.Warnings = append(out.Warnings, fmt.Sprintf("the secret was not given for %s: give it once more", strings.Join(withheld, ", ")))
 	}
 	plain := slices.ContainsFunc(settings.Servers, func(s string) bool { return strings.HasPrefix(s, "ldap://") })
 	if settings.Source.Directory() && plain && !settings.StartTLS {
 		out.Warnings = append(out.Warnings, "passwords cross the network as plain text (insecure: true): use ldaps:// or StartTLS")
+	}
+	if settings.Source == lb.AuthRADIUS && kept.secret != "" && len(kept.secret) < leastRADIUSSecret {
+		out.Warnings = append(out.Warnings, fmt.Sprintf(
+			"the RADIUS secret is short: who records the traffic can guess it, and read passwords with it: use %d random characters or more", leastRADIUSSecret))
 	}
 	return out
 }

@@ -116,7 +116,8 @@ func TestLoginsThatWaitAreBounded(t *testing.T) {
 
 func TestSecretsAreKeptAndNotTold(t *testing.T) {
 	t.Parallel()
-	e := outsider(t, byLDAP("ldap://127.0.0.1:1"), lb.Authentication{})
+	byRADIUS := lb.Authentication{Source: lb.AuthRADIUS, Servers: []string{"192.0.2.7"}, Groups: lb.AuthGroups{Admin: "x"}}
+	e := outsider(t, byLDAP("ldap://127.0.0.1:1"), byRADIUS)
 	if err := errors.Join(e.KeepSecret("ldap", "one"), e.KeepSecret("radius", "two")); err != nil {
 		t.Fatal(err)
 	}
@@ -128,12 +129,12 @@ func TestSecretsAreKeptAndNotTold(t *testing.T) {
 	if !slices.Equal(state.Secrets, []string{"ldap", "radius"}) || len(state.Warnings) != 1 {
 		t.Errorf("%+v", state)
 	}
-	for source, want := range map[lb.AuthSource]string{lb.AuthLDAP: "one", lb.AuthRADIUS: "two", lb.AuthActiveDirectory: ""} {
-		if got, err := e.secret(lb.Authentication{Source: source}); got != want || err != nil {
-			t.Errorf("%s: %q, %v, want %q", source, got, err, want)
+	for source, want := range map[string]string{"ldap": "one", "radius": "two", "active-directory": ""} {
+		if got, err := e.secret(source); got.secret != want || err != nil {
+			t.Errorf("%s: %q, %v, want %q", source, got.secret, err, want)
 		}
 	}
-	for source, secret := range map[string]string{"local": "x", "../x": "x", "ldap": "a\nb", "radius": strings.Repeat("x", mostAuthSecret+1)} {
+	for source, secret := range map[string]string{"local": "x", "../x": "x", "ldap": "a\nb", "radius": strings.Repeat("x", mostAuthSecret+1), "active-directory": "no server"} {
 		var wrong *mgmt.FieldsError
 		if err := e.KeepSecret(source, secret); !errors.As(err, &wrong) {
 			t.Errorf("%s: %v", source, err)
@@ -142,8 +143,11 @@ func TestSecretsAreKeptAndNotTold(t *testing.T) {
 	if err := os.Chmod(path, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.secret(e.settings()); err == nil || !strings.Contains(err.Error(), "0600") {
+	if _, err := e.secret("ldap"); err == nil || !strings.Contains(err.Error(), "0600") {
 		t.Errorf("a secret that others can read: %v", err)
+	}
+	if state := e.State(); !slices.ContainsFunc(state.Warnings, func(w string) bool { return strings.Contains(w, "0600") }) {
+		t.Errorf("nobody is told: %q", state.Warnings)
 	}
 	if _, err := e.Check(t.Context(), "anna", "x"); !isGone(err) {
 		t.Errorf("a login with it: %v", err)
@@ -151,26 +155,120 @@ func TestSecretsAreKeptAndNotTold(t *testing.T) {
 	if err := errors.Join(e.KeepSecret("ldap", ""), e.KeepSecret("ldap", "")); err != nil {
 		t.Error(err)
 	}
-	if got, err := e.secret(e.settings()); got != "" || err != nil {
-		t.Errorf("forgotten: %q, %v", got, err)
+	if got, err := e.secret("ldap"); got.secret != "" || err != nil {
+		t.Errorf("forgotten: %q, %v", got.secret, err)
 	}
-	own := filepath.Join(t.TempDir(), "s")
-	if err := os.WriteFile(own, []byte("mine\r\n"), 0o600); err != nil {
+}
+
+// TestSecretsGoWhereTheyWereGivenFor: who may change settings, and does not know the
+// secret, cannot have it sent to a server of their own.
+func TestSecretsGoWhereTheyWereGivenFor(t *testing.T) {
+	t.Parallel()
+	known, calls := deaf(t)
+	theirs, stolen := deaf(t)
+	inForce := byLDAP(known)
+	inForce.BindDN = "cn=reader"
+	pending := inForce
+	pending.Servers = []string{theirs, known}
+	e := outsider(t, inForce, inForce)
+	if err := e.KeepSecret("ldap", "in the dark"); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := e.secret(lb.Authentication{SecretFile: own}); got != "mine" || err != nil {
-		t.Errorf("a file of the operator: %q, %v", got, err)
-	}
-	for name, text := range map[string]string{"key": "-----BEGIN PRIVATE KEY-----\nMIGH\n", "lines": "a\nb", "long": strings.Repeat("x", mostAuthSecret+1), "control": "a\x00"} {
-		other := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(other, []byte(text), 0o600); err != nil {
+	edit := func(change func(*lb.Authentication)) {
+		a := pending
+		change(&a)
+		if err := e.draft.Edit(t.Context(), "", "mallory", func(c *lb.Config) error { c.Node.Authentication = a; return nil }); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := e.secret(lb.Authentication{SecretFile: other}); got != "" || err == nil {
-			t.Errorf("%s: any file of the node could be sent to a server: %q, %v", name, got, err)
+	}
+	edit(func(*lb.Authentication) {})
+	if _, _, err := e.Try(t.Context(), "anna", "x"); !isGone(err) || !strings.Contains(err.Error(), "given for other servers") {
+		t.Errorf("%v", err)
+	}
+	if len(stolen) != 0 || len(calls) != 1 {
+		t.Errorf("%d calls of the one that it was not given for, %d of the other", len(stolen), len(calls))
+	}
+	for name, change := range map[string]func(*lb.Authentication){
+		"another authority": func(a *lb.Authentication) { a.Servers, a.CAFile = []string{known}, "/ca" },
+		"another manner":    func(a *lb.Authentication) { a.Servers, a.StartTLS = []string{known}, true },
+	} {
+		edit(change)
+		if _, _, err := e.Try(t.Context(), "anna", "x"); !isGone(err) || !strings.Contains(err.Error(), "given for other servers") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := e.secret(lb.Authentication{SecretFile: own + "x"}); err == nil {
-		t.Error("a file that is not there is no secret")
+	edit(func(a *lb.Authentication) { a.Servers, a.BindDN = []string{theirs}, "" })
+	if _, _, err := e.Try(t.Context(), "anna", "x"); !isGone(err) || len(stolen) != 1 {
+		t.Errorf("anonymously, without any secret: %v", err)
+	}
+	edit(func(*lb.Authentication) {})
+	if err := e.KeepSecret("ldap", "in the dark"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := e.Try(t.Context(), "anna", "x"); !isGone(err) || len(stolen) != 2 {
+		t.Errorf("given once more: %v", err)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	e := outsider(t, lb.Authentication{Source: lb.AuthRADIUS, Servers: []string{"192.0.2.7"}}, lb.Authentication{})
+	if err := e.KeepSecret("radius", "short"); err != nil {
+		t.Fatal(err)
+	}
+	if w := e.State().Warnings; len(w) != 1 || !strings.Contains(w[0], "short") {
+		t.Errorf("%q", w)
+	}
+	a := e.settings()
+	a.Servers = []string{"192.0.2.8"}
+	e.facts.setConfig(lb.Config{Node: lb.Node{Authentication: a}}, "r2")
+	if w := e.State().Warnings; len(w) != 2 || !strings.Contains(w[0], "192.0.2.8") {
+		t.Errorf("%q", w)
+	}
+}
+
+func TestMarkOfSettings(t *testing.T) {
+	t.Parallel()
+	a := byLDAP("ldaps://a")
+	e := outsider(t, a, a)
+	mark := e.Mark()
+	put := func(a lb.Authentication) { e.facts.setConfig(lb.Config{Node: lb.Node{Authentication: a}}, "r2") }
+	a.Timeout++
+	put(a)
+	if e.Mark() != mark {
+		t.Error("it changes with the timeout")
+	}
+	a.Groups.Auditor = "cn=y"
+	put(a)
+	if e.Mark() == mark {
+		t.Error("it does not change with the groups")
+	}
+}
+
+// TestSecretsInABackup are sealed, belong to this very node, and come back as they were.
+func TestSecretsInABackup(t *testing.T) {
+	t.Parallel()
+	a := byLDAP("ldaps://127.0.0.1:1")
+	e := outsider(t, a, a)
+	if err := e.KeepSecret("ldap", "in the dark"); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range e.secretParts() {
+		data, err := p.read()
+		if err != nil || !p.secret || !p.own || (len(data) > 0) != (p.file == "ldap.secret") {
+			t.Errorf("%+v: %q, %v", p, data, err)
+		}
+		if len(data) == 0 {
+			continue
+		}
+		err = errors.Join(p.check(data), e.KeepSecret("ldap", ""), p.write(t.Context(), data))
+		if kept, failed := e.secret("ldap"); err != nil || failed != nil || kept.secret != "in the dark" || len(kept.withheld(a)) != 0 {
+			t.Errorf("%+v, %v, %v", kept, err, failed)
+		}
+		for _, wrong := range []string{"a\x00b\n", "secret\nldaps://dc1\n", strings.Repeat("x", mostAuthSecret+1)} {
+			if p.check([]byte(wrong)) == nil {
+				t.Errorf("%.20q is taken", wrong)
+			}
+		}
 	}
 }

@@ -19,7 +19,6 @@ type authenticationFile struct {
 	Servers    []string             `yaml:"servers,omitempty,flow"`
 	BaseDN     string               `yaml:"base_dn,omitempty"`
 	BindDN     string               `yaml:"bind_dn,omitempty"`
-	SecretFile string               `yaml:"secret_file,omitempty"`
 	UserFilter string               `yaml:"user_filter,omitempty"`
 	CAFile     string               `yaml:"ca_file,omitempty"`
 	StartTLS   bool                 `yaml:"start_tls,omitempty"`
@@ -48,7 +47,6 @@ func (r *reader) authentication(f authenticationFile) lb.Authentication {
 		Source:     word(r, "node.authentication.source", text(f.Source, "local"), lb.ParseAuthSource),
 		BaseDN:     f.BaseDN,
 		BindDN:     f.BindDN,
-		SecretFile: f.SecretFile,
 		UserFilter: f.UserFilter,
 		CAFile:     f.CAFile,
 		StartTLS:   f.StartTLS,
@@ -77,7 +75,6 @@ func authenticationToFile(a lb.Authentication) authenticationFile {
 		Servers:    a.Servers,
 		BaseDN:     a.BaseDN,
 		BindDN:     a.BindDN,
-		SecretFile: a.SecretFile,
 		UserFilter: a.UserFilter,
 		CAFile:     a.CAFile,
 		StartTLS:   a.StartTLS,
@@ -97,7 +94,6 @@ func validateAuthentication(r *reader, a lb.Authentication) {
 	for _, t := range []struct{ key, text string }{
 		{"base_dn", a.BaseDN},
 		{"bind_dn", a.BindDN},
-		{"secret_file", a.SecretFile},
 		{"user_filter", a.UserFilter},
 		{"ca_file", a.CAFile},
 		{"groups.admin", a.Groups.Admin},
@@ -106,10 +102,8 @@ func validateAuthentication(r *reader, a lb.Authentication) {
 	} {
 		validateAuthText(r, at+t.key, t.text)
 	}
-	for _, t := range []struct{ key, path string }{{"secret_file", a.SecretFile}, {"ca_file", a.CAFile}} {
-		if t.path != "" && !strings.HasPrefix(t.path, "/") {
-			r.fail(at+t.key, "%q is not an absolute path -- write it from /", t.path)
-		}
+	if a.CAFile != "" && !strings.HasPrefix(a.CAFile, "/") {
+		r.fail(at+"ca_file", "%q is not an absolute path -- write it from /", a.CAFile)
 	}
 	for i, s := range a.Servers {
 		validateAuthServer(r, fmt.Sprintf("%sservers[%d]", at, i), s, a)

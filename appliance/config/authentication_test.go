@@ -25,7 +25,6 @@ func TestAuthenticationSurvivesFormsAndFiles(t *testing.T) {
 			"authentication.servers":         pick(t, "servers", "", "ldaps://dc1", "ldap://dc1:390,ldaps://[2001:db8::1]", "192.0.2.7", "r.example.org:1645, 2001:db8::1"),
 			"authentication.base_dn":         pick(t, "base", "", "dc=example,dc=org", "null"),
 			"authentication.bind_dn":         pick(t, "bind", "", `cn=a\, b,dc=x`),
-			"authentication.secret_file":     pick(t, "file", "", "/s", "s"),
 			"authentication.user_filter":     pick(t, "filter", "", "(mail={user})", "(&(a=b)(c={user}))", "(a={user}", "(a=b)"),
 			"authentication.start_tls":       pick(t, "tls", "", "true", "false"),
 			"authentication.insecure":        pick(t, "insecure", "", "true", "false"),

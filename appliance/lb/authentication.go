@@ -33,17 +33,15 @@ func ParseAuthSource(word string) (AuthSource, error) {
 func (s AuthSource) Directory() bool { return s == AuthLDAP || s == AuthActiveDirectory }
 
 // Authentication is who may log in besides the accounts of the node, and how they are
-// asked. It is of node scope, as all of security is (guide 14.1.1).
+// asked. It is of node scope, as all of security is (guide 14.1.1). The password of BindDN
+// and the secret shared with the RADIUS servers are no settings: the daemon keeps them.
 type Authentication struct {
 	Source AuthSource
 	// Servers are tried in this order: ldap://host[:port] and ldaps://host[:port], or
 	// host[:port] of RADIUS.
-	Servers []string
-	BaseDN  string // below which people are searched
-	BindDN  string // as which they are searched, "" = anonymously
-	// SecretFile holds the password of BindDN or the secret shared with the RADIUS
-	// servers; "" = the daemon keeps it in its state directory.
-	SecretFile string
+	Servers    []string
+	BaseDN     string // below which people are searched
+	BindDN     string // as which they are searched, "" = anonymously
 	UserFilter string // with {user} for the name (RFC 4515), "" = the usual one of the source
 	CAFile     string // certificates (PEM) that vouch for the servers, "" = the system's
 	StartTLS   bool   // turn ldap:// into TLS before anything else is said

@@ -29,7 +29,8 @@ The settings are this node's own, in the pending changes as all others:
     authentication.groups.admin=cn=lb-admins,ou=groups,dc=example,dc=org
 
 The password of bind_dn, or the secret shared with RADIUS servers, is stored by the
-daemon with auth secret. Try with auth test before lbctl apply.`,
+daemon with auth secret, after the servers are set: it is shown to those alone. Try with
+auth test before lbctl apply.`,
 		Example: `  lbctl auth
   lbctl auth secret ldap < reader.password
   lbctl auth test anna`,
@@ -66,7 +67,9 @@ func (a *app) authSecretCommand() *cobra.Command {
 		Short: "Store the password of bind_dn, or the secret shared with RADIUS servers",
 		Long: `secret stores what this node shows to a source. On a terminal it asks twice and shows
 nothing; otherwise it reads one line from standard input. The daemon keeps it, mode
-0600, and tells it to nobody again. It takes effect at once.`,
+0600, and tells it to nobody again. It takes effect at once, and for the servers that are
+set now, pending or in force: after a change of servers, ca_file or start_tls it has to be
+given once more, so that nobody can have it sent to a server of their own.`,
 		Example: `  lbctl auth secret radius
   lbctl auth secret ldap < reader.password
   lbctl auth secret ldap --forget`,

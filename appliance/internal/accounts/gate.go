@@ -125,8 +125,8 @@ func identify(name string, from netip.Addr) login {
 }
 
 // patience is how long an attempt of which nobody told the outcome counts as under
-// way: longer than a password waits to be checked.
-const patience = 10 * time.Second
+// way: longer than a password waits to be checked, here and by a directory.
+const patience = 20 * time.Second
 
 // backoff counts failures per key. When it is full, the key that is free first is
 // forgotten: the one with the fewest failures lately.

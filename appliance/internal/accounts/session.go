@@ -28,6 +28,7 @@ type Session struct {
 	User    string
 	Role    Role
 	Source  string // who knows the person instead of this node, "" = nobody
+	Mark    string // of the settings by which Source was asked
 	From    netip.Addr
 	Agent   string // the name of the person's program, cleaned
 	Started time.Time
@@ -78,7 +79,7 @@ func (s *Sessions) Start(a Account, from netip.Addr, agent string) (token string
 	s.makeRoom(mostPerUser, func(other *Session) bool { return other.User == a.Name })
 	s.makeRoom(s.opt.Max, func(*Session) bool { return true })
 	made := &Session{
-		ID: base64.RawURLEncoding.EncodeToString([]byte(randomBytes(idBytes))), User: a.Name, Role: a.Role, Source: a.Source,
+		ID: base64.RawURLEncoding.EncodeToString([]byte(randomBytes(idBytes))), User: a.Name, Role: a.Role, Source: a.Source, Mark: a.Mark,
 		From: from.Unmap(), Agent: clean(agent, longestAgent), Started: now,
 	}
 	s.touch(made, now)

@@ -34,6 +34,7 @@ type Account struct {
 	// Source is who knows the person instead of this node: "ldap"; "" = it is an account
 	// of the node. The store keeps none of the others.
 	Source string
+	Mark   string // of the settings by which Source was asked
 }
 
 // record is an account with its hash.

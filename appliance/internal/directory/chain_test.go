@@ -3,7 +3,10 @@ package directory_test
 import (
 	"bufio"
 	"net"
+	"strings"
 	"testing"
+	"time"
+	"unicode"
 
 	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
@@ -73,6 +76,45 @@ func entry(dn, memberOf string) *ber.Packet {
 
 func text(s string) *ber.Packet {
 	return ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, s, "")
+}
+
+// TestReasonsAreBoundedAndClean: what a server says of itself goes to terminals and logs.
+func TestReasonsAreBoundedAndClean(t *testing.T) {
+	t.Parallel()
+	nasty := "ldap://" + listen(t, func(c net.Conn) {
+		p, err := ber.ReadPacket(bufio.NewReader(c))
+		if err != nil {
+			return
+		}
+		id, _ := p.Children[0].Value.(int64)
+		answer := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationBindResponse, nil, "")
+		answer.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagEnumerated, 52, ""))
+		answer.AppendChild(text(""))
+		answer.AppendChild(text("\x1b]0;gone\x07\n" + strings.Repeat("é", 9999)))
+		say(c, id, answer)
+	})
+	_, err := check(t, lb.Authentication{Source: lb.AuthLDAP, Servers: []string{nasty}, Insecure: true, BaseDN: "dc=x", BindDN: "cn=reader"}, "ada", "any")
+	unavailable(t, err, "bind_dn", "gone", "…")
+	if got := err.Error(); len(got) > 1000 || strings.ContainsFunc(got, unicode.IsControl) {
+		t.Errorf("%d bytes: %q", len(got), got)
+	}
+}
+
+// FuzzDirectory: whatever a server answers, nothing panics, and who is in no group that has
+// a role does not get in.
+func FuzzDirectory(f *testing.F) {
+	ok := done(ldap.ApplicationBindResponse).Bytes()
+	f.Add([]byte{0x30, 0x0c, 0x02, 0x01, 0x01, 0x61, 0x07, 0x0a, 0x01, 0x00, 0x04, 0x00, 0x04, 0x00})
+	f.Add(append([]byte{0x30, byte(3 + len(ok)), 0x02, 0x01, 0x02}, ok...))
+	f.Add(entry("CN=Ada", "CN=x").Bytes())
+	f.Add([]byte{0x30, 0x80, 0x02, 0x01, 0x01, 0x64, 0x00})
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		server := "ldap://" + listen(t, func(c net.Conn) { _, _ = c.Write(answer); _ = c.Close() })
+		a := lb.Authentication{Source: lb.AuthLDAP, Servers: []string{server}, Insecure: true, BaseDN: "dc=x", BindDN: "cn=reader", Timeout: time.Second}
+		if role, err := check(t, a, "ada", "any"); role != 0 || err == nil {
+			t.Errorf("%v, %v", role, err)
+		}
+	})
 }
 
 func TestGroupsInGroupsOfActiveDirectory(t *testing.T) {

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,12 +14,13 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+	"golang.org/x/sys/unix"
 )
 
 // Bounds in bytes: of all that a directory says in one check, and of the file with
 // certificates.
 const (
-	mostAnswer = 1 << 20
+	mostAnswer = 256 << 10
 	mostCA     = 1 << 20
 )
 
@@ -76,12 +78,7 @@ func (d *directory) tls(host string) (*tls.Config, error) {
 	if d.Settings.CAFile == "" {
 		return cfg, nil
 	}
-	f, err := os.Open(d.Settings.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("read ca_file: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, mostCA))
+	data, err := readFile(d.Settings.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("read ca_file: %w", err)
 	}
@@ -90,6 +87,19 @@ func (d *directory) tls(host string) (*tls.Config, error) {
 		return nil, fmt.Errorf("ca_file %s holds no certificate (PEM)", d.Settings.CAFile)
 	}
 	return cfg, nil
+}
+
+// readFile reads a file and never waits: a pipe would keep a login for ever.
+func readFile(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, cmp.Or(err, errors.New(path+" is no file"))
+	}
+	return io.ReadAll(io.LimitReader(f, mostCA))
 }
 
 func encrypt(ctx context.Context, raw net.Conn, cfg *tls.Config) (net.Conn, error) {

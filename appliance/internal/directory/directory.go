@@ -3,9 +3,10 @@ package directory
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/vosbed/vosbed/appliance/internal/accounts"
 	"github.com/vosbed/vosbed/appliance/lb"
@@ -42,6 +43,9 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 type Options struct {
 	Settings lb.Authentication
 	Secret   string // the password of the settings' BindDN, or the RADIUS secret
+	// Withheld are servers of the settings that must not be shown the secret: it was given
+	// for others.
+	Withheld []string
 	Node     string // how this node calls itself to a RADIUS server
 }
 
@@ -74,13 +78,35 @@ func (o Options) inOrder(ctx context.Context, ask func(context.Context, string) 
 	defer cancel()
 	var failed []string
 	for i, server := range o.Settings.Servers {
+		if slices.Contains(o.Withheld, server) {
+			failed = append(failed, server+": the secret was given for other servers: give it once more, in the WebUI or by lbctl auth secret")
+			continue
+		}
 		role, err := share(ctx, len(o.Settings.Servers)-i, func(ctx context.Context) (accounts.Role, error) { return ask(ctx, server) })
 		if err == nil || errors.Is(err, ErrWrong) || errors.Is(err, ErrNoRole) {
 			return role, err
 		}
-		failed = append(failed, fmt.Sprintf("%s: %v", server, err))
+		failed = append(failed, server+": "+printable(err.Error()))
 	}
 	return 0, &UnavailableError{errors.New(strings.Join(failed, "; "))}
+}
+
+// longestReason bounds what is told of a failure, in characters.
+const longestReason = 300
+
+// printable is a text that may hold what a server has said: bounded, and without what
+// would steer a terminal.
+func printable(text string) string {
+	clean := []rune(strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text[:min(len(text), 8*longestReason)]))
+	if len(clean) > longestReason {
+		return string(clean[:longestReason]) + "…"
+	}
+	return string(clean)
 }
 
 // share gives one of n servers its part of the time.

@@ -60,7 +60,9 @@ func request(id byte, auth [signLen]byte, secret []byte, who login) []byte {
 		{attrUserPassword, hide(who.password, auth, secret)},
 		{attrServiceType, []byte{0, 0, 0, 7}}, // NAS Prompt: an administrative login
 		{attrNASPortType, []byte{0, 0, 0, 5}}, // Virtual
-		{attrNASIdentifier, []byte(who.node)},
+	}
+	if who.node != "" { // no attribute may be empty (RFC 2865 section 5)
+		attrs = append(attrs, attribute{attrNASIdentifier, []byte(who.node)})
 	}
 	p := append([]byte{accessRequest, id, 0, 0}, auth[:]...)
 	for _, a := range attrs {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+	"golang.org/x/sys/unix"
 
 	"github.com/vosbed/vosbed/appliance/internal/accounts"
 	"github.com/vosbed/vosbed/appliance/internal/directory"
@@ -242,6 +243,7 @@ func TestLDAPSettingsThatCannotWork(t *testing.T) {
 			a.Servers = []string{strings.Replace(s.secure, "127.0.0.1", "localhost", 1)}
 		}, "localhost"},
 		"no CA":           {func(a *lb.Authentication) { a.CAFile = "/nowhere" }, "ca_file"},
+		"a pipe":          {func(a *lb.Authentication) { a.CAFile = pipe(t) }, "is no file"},
 		"no certificate":  {func(a *lb.Authentication) { a.CAFile = write(t, t.TempDir(), "x", "hello") }, "holds no certificate"},
 		"reader":          {func(a *lb.Authentication) { a.BindDN = "cn=nobody,dc=example,dc=org" }, "bind_dn"},
 		"several entries": {func(a *lb.Authentication) { a.UserFilter = "(|(uid={user})(mail=twin@example.org))" }, "several entries"},
@@ -315,6 +317,29 @@ func TestActiveDirectory(t *testing.T) {
 	a.Source, a.Groups.Operator = lb.AuthLDAP, ""
 	if role, err := check(t, a, "otto", "gliding along"); role != accounts.Auditor || err != nil {
 		t.Errorf("uniqueMember: %v, %v", role, err)
+	}
+}
+
+// pipe is a file of which a reader would wait for ever.
+func pipe(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestSecretIsWithheld: of a server for which it was not given.
+func TestSecretIsWithheld(t *testing.T) {
+	t.Parallel()
+	called := make(chan struct{}, 1)
+	theirs := "ldap://" + listen(t, func(net.Conn) { called <- struct{}{} })
+	a := lb.Authentication{Source: lb.AuthLDAP, Servers: []string{theirs}, BaseDN: "dc=example,dc=org", BindDN: "cn=reader", Insecure: true}
+	_, err := directory.New(directory.Options{Settings: a, Secret: reading, Withheld: a.Servers}).Check(t.Context(), "ada", "enchantress")
+	unavailable(t, err, theirs, "given for other servers")
+	if len(called) > 0 {
+		t.Error("it was called")
 	}
 }
 

@@ -12,12 +12,15 @@ import (
 	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/appliance/internal/accounts"
 	"github.com/vosbed/vosbed/appliance/internal/directory"
+	"github.com/vosbed/vosbed/appliance/lb"
 )
 
 // Directory knows people who have no account on the node (guide 9.3).
 type Directory interface {
 	// Source names who is asked now, "" = nobody.
 	Source() string
+	// Mark changes as soon as somebody else may be let in: other servers, other groups.
+	Mark() string
 	// Check fails as [directory.Authenticator] does, or with [accounts.ErrBusy].
 	Check(ctx context.Context, user, password string) (accounts.Role, error)
 }
@@ -49,8 +52,18 @@ func (s *Server) whoIs(ctx context.Context, user, password string) (accounts.Acc
 	if !errors.Is(err, accounts.ErrWrong) || source == "" || people.Accounts.Has(user) || !accounts.ValidName(user) {
 		return account, err
 	}
-	role, err := s.ask(ctx, user, password)
-	return accounts.Account{Name: user, Role: role, Source: source}, err
+	account = accounts.Account{Name: called(source, user), Source: source, Mark: people.Directory.Mark()}
+	account.Role, err = s.ask(ctx, account.Name, password)
+	return account, err
+}
+
+// called is the one name by which a person is known here. Directories know no capitals:
+// ANNA is anna, in the trail and among the sessions. RADIUS servers may.
+func called(source, user string) string {
+	if source == lb.AuthRADIUS.String() {
+		return user
+	}
+	return strings.ToLower(user)
 }
 
 // stillKnown reports whether an account is what it was when its password was checked.
@@ -59,12 +72,21 @@ func (s *Server) stillKnown(a accounts.Account) bool {
 	if a.Source == "" {
 		return slices.Contains(people.Accounts.List(), a)
 	}
-	return people.Directory.Source() == a.Source && !people.Accounts.Has(a.Name)
+	return people.Directory.Source() == a.Source && people.Directory.Mark() == a.Mark && !people.Accounts.Has(a.Name)
 }
 
-// ask asks the directory, and remembers whether it answers.
+// ask asks the directory, and remembers whether it answers and how long that took. What
+// the person may do now holds for all sessions of the person.
 func (s *Server) ask(ctx context.Context, user, password string) (accounts.Role, error) {
+	began := time.Now()
 	role, err := s.opts.People.Directory.Check(ctx, user, password)
+	s.asking.Store(int64(time.Since(began)))
+	switch {
+	case errors.Is(err, directory.ErrNoRole):
+		s.opts.People.Sessions.EndUser(user, "")
+	case err == nil:
+		s.opts.People.Sessions.SetRole(user, role)
+	}
 	gone := isUnavailable(err)
 	s.unanswered.Store(gone)
 	if gone {
@@ -84,7 +106,8 @@ func refusedLogin(err error) bool {
 }
 
 // evenTime is the usual time after which a refused login is answered at the earliest while
-// a directory is asked too: the time must not tell whether it was.
+// a directory is asked too: the time must not tell whether it was. A slower directory makes
+// all refusals slower.
 const evenTime = time.Second
 
 // wrongPassword answers alike for a wrong name, a wrong password, a person without a role
@@ -92,6 +115,7 @@ const evenTime = time.Second
 // who was asked (ASVS 6.3.8). The trail does.
 func (s *Server) wrongPassword(w http.ResponseWriter, r *http.Request, user string, err error, began time.Time) {
 	if !refusedLogin(err) && !isUnavailable(err) {
+		s.opts.People.Gate.Undecided(user, callerOf(r).from)
 		s.refuse(w, r, err)
 		return
 	}
@@ -106,7 +130,7 @@ func (s *Server) wrongPassword(w http.ResponseWriter, r *http.Request, user stri
 	}
 	text := "the user name or the password is wrong"
 	if source != "" {
-		wait(r.Context(), s.even-time.Since(began))
+		wait(r.Context(), max(s.even, time.Duration(s.asking.Load()))-time.Since(began))
 		if s.unanswered.Load() {
 			text += ", or the directory that knows you does not answer: accounts of this node work"
 		}
@@ -130,13 +154,7 @@ func (s *Server) again(ctx context.Context, c caller, password string) error {
 		_, err := s.opts.People.Accounts.Check(ctx, c.user, password)
 		return err
 	}
-	role, err := s.ask(ctx, c.user, password)
-	switch {
-	case errors.Is(err, directory.ErrNoRole):
-		s.opts.People.Sessions.EndUser(c.user, "")
-	case err == nil:
-		s.opts.People.Sessions.SetRole(c.user, role)
-	}
+	_, err := s.ask(ctx, c.user, password)
 	return err
 }
 
@@ -153,6 +171,7 @@ func (s *Server) notConfirmed(w http.ResponseWriter, r *http.Request, err error)
 		note(r).outcome = err.Error()
 		fail(w, http.StatusServiceUnavailable, "your password cannot be checked now: the directory that knows you does not answer")
 	default:
+		s.opts.People.Gate.Undecided(callerOf(r).user, callerOf(r).from)
 		s.refuse(w, r, err)
 	}
 }
@@ -184,7 +203,8 @@ func (s *Server) putAuthSecret(w http.ResponseWriter, r *http.Request) {
 	s.done(w, r, err)
 }
 
-// postAuthTest says how a login would end. It is a guess like any other.
+// postAuthTest says how a login would end. It is a guess like any other, but that who is
+// right has proved nothing: the servers are not in force yet.
 func (s *Server) postAuthTest(w http.ResponseWriter, r *http.Request) {
 	var in api.Login
 	if err := decode(r, &in); err != nil {
@@ -205,7 +225,7 @@ func (s *Server) postAuthTest(w http.ResponseWriter, r *http.Request) {
 	out := api.AuthTested{Source: source, OK: err == nil}
 	switch {
 	case err == nil:
-		gate.Succeeded(in.User, from)
+		gate.Undecided(in.User, from)
 		out.Role, out.Text = role.String(), fmt.Sprintf("%s may log in with the role %s", in.User, role)
 	case refusedLogin(err):
 		gate.Failed(in.User, from)

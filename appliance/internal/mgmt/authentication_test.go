@@ -21,6 +21,7 @@ import (
 type outside struct {
 	mu     sync.Mutex
 	source string // "" = nobody is asked
+	mark   string
 	roles  map[string]accounts.Role
 	gone   bool // it does not answer
 	asked  []string
@@ -45,6 +46,12 @@ func (o *outside) Source() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.source
+}
+
+func (o *outside) Mark() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.mark
 }
 
 func (o *outside) Check(_ context.Context, user, password string) (accounts.Role, error) {
@@ -265,6 +272,62 @@ func TestSessionsEndWithTheirSource(t *testing.T) {
 	}
 	if code, _, _ := o.ask(http.MethodGet, api.PathSession, local, ""); code != http.StatusOK {
 		t.Errorf("a session of the node: %d", code)
+	}
+}
+
+// TestSessionsEndWithWhatLetThemIn: other groups or servers, or an account of the node
+// with that name.
+func TestSessionsEndWithWhatLetThemIn(t *testing.T) {
+	o := withDirectory(t)
+	over := func(token string) bool {
+		code, _, _ := o.ask(http.MethodGet, api.PathSession, token, "")
+		return code == http.StatusUnauthorized
+	}
+	_, _, in := o.enter("eva", outerPassword, "192.0.2.8")
+	if over(in.Token) {
+		t.Fatal("at once")
+	}
+	o.f.out.mu.Lock()
+	o.f.out.mark = "other groups"
+	o.f.out.mu.Unlock()
+	if !over(in.Token) {
+		t.Error("the settings of before count")
+	}
+	_, _, in = o.enter("eva", outerPassword, "192.0.2.8")
+	if over(in.Token) {
+		t.Fatal("at once")
+	}
+	if err := o.s.opts.People.Accounts.Set("Eva", accounts.Auditor, "an account of this node"); err != nil {
+		t.Fatal(err)
+	}
+	if !over(in.Token) {
+		t.Error("there are two of one name")
+	}
+}
+
+// TestOnePersonOfADirectory, however the name is written; the role of today holds for all
+// sessions.
+func TestOnePersonOfADirectory(t *testing.T) {
+	o := withDirectory(t)
+	_, _, first := o.enter("ADAM", outerPassword, "192.0.2.8")
+	if first.Session.User != "adam" || first.Session.Role != "admin" {
+		t.Errorf("%+v", first)
+	}
+	o.f.out.set("ldap", map[string]accounts.Role{"adam": accounts.Auditor}, false)
+	if code, _, _ := o.enter("adam", outerPassword, "192.0.2.9"); code != http.StatusOK {
+		t.Fatal(code)
+	}
+	if code, _, _ := o.ask(http.MethodPost, api.PathReload, first.Token, ""); code != http.StatusForbidden {
+		t.Errorf("the role of before counts in the other session: %d", code)
+	}
+	o.f.out.set("ldap", map[string]accounts.Role{"adam": 0}, false)
+	o.enter("Adam", outerPassword, "192.0.2.9")
+	if code, _, _ := o.ask(http.MethodGet, api.PathSession, first.Token, ""); code != http.StatusUnauthorized {
+		t.Errorf("who has no role any more: %d", code)
+	}
+	o.f.out.set("radius", map[string]accounts.Role{"Eva": accounts.Auditor}, false)
+	if code, _, in := o.enter("Eva", outerPassword, "192.0.2.10"); code != http.StatusOK || in.Session.User != "Eva" {
+		t.Errorf("of RADIUS: %d %+v", code, in)
 	}
 }
 

@@ -101,8 +101,8 @@ func (s *Server) session(c *caller, token string, r *http.Request) bool {
 	if err != nil {
 		return false
 	}
-	if found.Source != "" && found.Source != s.opts.People.Directory.Source() {
-		s.opts.People.Sessions.End(token) // who let the person in is not asked any more
+	if found.Source != "" && !s.stillKnown(accounts.Account{Name: found.User, Source: found.Source, Mark: found.Mark}) {
+		s.opts.People.Sessions.End(token) // who let the person in is not asked any more, or not about this one
 		return false
 	}
 	c.user, c.role, c.known, c.token, c.session = found.User, found.Role, true, token, found

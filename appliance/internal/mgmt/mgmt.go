@@ -152,6 +152,7 @@ type Server struct {
 	even time.Duration // see evenTime
 	// unanswered: the directory had no answer when it was asked last.
 	unanswered atomic.Bool
+	asking     atomic.Int64 // the time that it took then, a time.Duration
 }
 
 // New prepares the server and reads or makes the token.

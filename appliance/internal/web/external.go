@@ -105,7 +105,6 @@ func (v *visit) externalForm(f api.Fields) editor {
 		{Title: "Details", Advanced: true, Inputs: []input{
 			in("user_filter", "User filter", "{user} stands for the name; blank: (uid={user}), and of Active Directory by sAMAccountName"),
 			in("timeout", "Timeout", "Of a login, all servers together: 500ms to 8s; blank: 5s"),
-			in("secret_file", "Secret file", "On this node, mode 0600; blank: the secret that is set below"),
 			box("insecure", "Allow passwords as plain text", "ldap:// without StartTLS: everybody on the way can read them"),
 		}},
 	}}
@@ -129,7 +128,7 @@ func (v *visit) secretForm(source string) editor {
 	}
 	return editor{Action: externalPath + "/secret", Submit: "Set secret", Sections: []section{{Title: "Secret of the appliance", Inputs: append([]input{
 		{Name: "source", Label: "Of", Kind: "select", Value: source, Options: choices},
-		{Name: secretName, Label: sourceSecret, Kind: "password", Hint: "The password of the bind DN, or the secret shared with the RADIUS servers. Stored on this node, never shown again; blank forgets it"},
+		{Name: secretName, Label: sourceSecret, Kind: "password", Hint: "The password of the bind DN, or the secret shared with the RADIUS servers. Stored on this node for the servers above, and never shown again: give it once more after a change of servers, CA or StartTLS; blank forgets it"},
 	}, own...)}}}
 }
 
