@@ -147,7 +147,7 @@ func reportTable(r api.Report, colored bool) string {
 
 func reportHead(c api.ReportColumn) string {
 	head := strings.ToUpper(strings.ReplaceAll(c.Key, "_", " "))
-	if c.Unit != "" && !strings.Contains(c.Key, "_per_second") {
+	if c.Unit != "" && !strings.Contains(c.Key, "_per_second") && !strings.HasSuffix(c.Key, "_seconds") {
 		head += " [" + c.Unit + "]"
 	}
 	return head
@@ -161,7 +161,7 @@ func reportCell(v any) string {
 		if v == float64(int64(v)) {
 			return strconv.FormatInt(int64(v), 10)
 		}
-		return strconv.FormatFloat(v, 'f', 1, 64)
+		return strconv.FormatFloat(v, 'f', 2, 64)
 	}
 	return fmt.Sprint(v)
 }

@@ -63,11 +63,13 @@ type collector struct {
 type descs struct {
 	build, role, term, peerUp, inSync, lag, lease, realTime *prometheus.Desc
 	pathUp, pathSeen, pathRejected, pingUp                  *prometheus.Desc
-	entries, entryCap, flows, flowCap, drops, dropBytes     *prometheus.Desc
+	entries, entryCap, flows, flowCap                       *prometheus.Desc
+	drops, dropBytes, tableLost                             *prometheus.Desc
 	sessions, sessionCap, refused, l7Entries, l7Cap, l7Out  *prometheus.Desc
-	svcConns, svcActive, svcPackets, svcBytes, svcPage      *prometheus.Desc
+	svcInfo, svcConns, svcActive, svcPackets, svcBytes      *prometheus.Desc
+	svcPage                                                 *prometheus.Desc
 	srvUp, srvState, srvWeight, srvConns, srvActive         *prometheus.Desc
-	srvPackets, srvBytes, srvCheck                          *prometheus.Desc
+	srvPackets, srvBytes, srvCheck, srvFailed, srvRetried   *prometheus.Desc
 	conflicts, problems, certEnd                            *prometheus.Desc
 }
 
@@ -93,14 +95,16 @@ func newCollector(source StatusSource) *collector {
 		entryCap:     desc("persistence_capacity", "Capacity of the persistence table."),
 		flows:        desc("flows", "Entries in the flow table."),
 		flowCap:      desc("flows_capacity", "Capacity of the flow table."),
-		drops:        desc("drops_total", "Packets dropped by the data plane; flow_lost, flow_evicted and entry_evicted count what was lost from its tables, and drop nothing.", "reason"),
-		dropBytes:    desc("drops_bytes_total", "Bytes dropped by the data plane.", "reason"),
+		drops:        desc("dropped_packets_total", "Packets dropped by the data plane.", "reason"),
+		dropBytes:    desc("dropped_bytes_total", "Bytes dropped by the data plane.", "reason"),
+		tableLost:    desc("table_lost_total", "Flows and persistence entries that the tables of the data plane lost or had no room for.", "reason"),
 		sessions:     desc("proxy_sessions", "Present sessions of the proxy."),
 		sessionCap:   desc("proxy_sessions_capacity", "Sessions that the proxy's descriptors allow."),
 		refused:      desc("proxy_refused_total", "Connections refused, attempts failed and sessions cut by the proxy.", "reason"),
 		l7Entries:    desc("proxy_persistence_entries", "Entries in the proxy's persistence table."),
 		l7Cap:        desc("proxy_persistence_capacity", "Capacity of the proxy's persistence table."),
 		l7Out:        desc("proxy_persistence_evicted_total", "Entries of the proxy's persistence table that made room for others."),
+		svcInfo:      desc("service_info", "What a virtual service is, always 1.", "service", "address", "layer", "method"),
 		svcConns:     desc("service_connections_total", "Connections and UDP flows of a virtual service.", "service"),
 		svcActive:    desc("service_active_connections", "Present connections of a virtual service.", "service"),
 		svcPackets:   desc("service_packets_total", "Packets of a virtual service.", "service", "direction"),
@@ -114,6 +118,8 @@ func newCollector(source StatusSource) *collector {
 		srvPackets:   desc("server_packets_total", "Packets of a real server.", "service", "server", "direction"),
 		srvBytes:     desc("server_bytes_total", "Bytes of a real server.", "service", "server", "direction"),
 		srvCheck:     desc("server_check_duration_seconds", "Duration of the latest health check.", "service", "server"),
+		srvFailed:    desc("server_connect_failures_total", "Attempts of layer 7 to connect to a real server that failed.", "service", "server"),
+		srvRetried:   desc("server_connect_retries_total", "Failed attempts after which layer 7 tried another real server.", "service", "server"),
 		conflicts:    desc("arp_conflicts_total", "Foreign claims to a VIP.", "vip", "mac"),
 		certEnd:      desc("certificate_expiry_timestamp_seconds", "When the certificate of the WebUI ends, in Unix time."),
 		problems:     desc("problems", "Problems that an operator must know."),
@@ -173,6 +179,10 @@ func (c *collector) dataplane(e emitter, p lb.DataplaneStatus) {
 	e.gauge(d.flows, float64(p.Flows))
 	e.gauge(d.flowCap, float64(p.FlowCapacity))
 	for reason, n := range p.Drops {
+		if api.DropsNothing(reason) {
+			e.counter(d.tableLost, n.Packets, reason)
+			continue
+		}
 		e.counter(d.drops, n.Packets, reason)
 		e.counter(d.dropBytes, n.Bytes, reason)
 	}
@@ -192,6 +202,7 @@ func (c *collector) proxy(e emitter, p lb.ProxyStatus) {
 
 func (c *collector) service(e emitter, s lb.ServiceStatus) {
 	d := c.descs
+	e.gauge(d.svcInfo, 1, s.Name, s.Addr.String(), s.Layer.String(), s.Method.String())
 	e.counter(d.svcConns, s.Counters.Conns, s.Name)
 	if s.Layer == lb.Layer7 {
 		e.flag(d.svcPage, s.Fallback, s.Name)
@@ -200,6 +211,10 @@ func (c *collector) service(e emitter, s lb.ServiceStatus) {
 	e.traffic(d.svcPackets, d.svcBytes, [2]lb.Counter{s.Counters.In, s.Counters.Out}, s.Name)
 	for _, r := range s.Reals {
 		c.server(e, s.Name, r)
+		if s.Layer == lb.Layer7 {
+			e.counter(d.srvFailed, r.Counters.ConnectFailed, s.Name, r.Name)
+			e.counter(d.srvRetried, r.Counters.Retried, s.Name, r.Name)
+		}
 	}
 }
 

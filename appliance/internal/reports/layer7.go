@@ -87,8 +87,8 @@ func (t *tally) add(e lb.PersistenceEntry) {
 func persistence(t *table, f Facts) {
 	t.who()
 	t.number("entries", "Entries", "")
-	t.number("newest_s", "Newest, idle for", api.UnitSeconds)
-	t.number("oldest_s", "Oldest, idle for", api.UnitSeconds)
+	t.number("newest_idle_seconds", "Newest, idle for", api.UnitSeconds)
+	t.number("oldest_idle_seconds", "Oldest, idle for", api.UnitSeconds)
 	tallies := map[lb.RealID]*tally{}
 	count := func(id lb.RealID, e lb.PersistenceEntry) {
 		if tallies[id] == nil {
@@ -128,7 +128,7 @@ func persistenceRow(at lb.RealID, c *tally) map[string]any {
 		row["server"] = at.Real
 	}
 	if c != nil {
-		row["entries"], row["newest_s"], row["oldest_s"] = c.entries, c.newest.Seconds(), c.least.Seconds()
+		row["entries"], row["newest_idle_seconds"], row["oldest_idle_seconds"] = c.entries, c.newest.Seconds(), c.least.Seconds()
 	}
 	return row
 }
