@@ -410,6 +410,34 @@ func TestTrialOverByAnother(t *testing.T) {
 	})
 }
 
+// TestTrialOfTheNodeGoesOnBesideThePeer: what the peer puts in force meanwhile stays, and
+// the node's own settings go back all the same, also after a restart.
+func TestTrialOfTheNodeGoesOnBesideThePeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "a")
+		w.now.Node.Name = "lb1"
+		s := w.open()
+		must(t, s.Edit(t.Context(), "", "anna", func(c *lb.Config) error { c.Node.Name = "lb2"; return nil }))
+		must(t, s.Apply(t.Context(), "", "anna", time.Minute))
+		w.change(add("z"))
+		if s.State().Trial == nil {
+			t.Fatal("the trial is over")
+		}
+		w.change(add("y"))
+		s = w.open()
+		<-time.After(time.Minute)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		synctest.Wait()
+		if w.inForce() != "a,z,y" || w.now.Node.Name != "lb1" || s.State().Trial != nil {
+			t.Errorf("in force: %s on %s", w.inForce(), w.now.Node.Name)
+		}
+		cancel()
+		must(t, <-done)
+	})
+}
+
 func TestDamagedFileIsSetAside(t *testing.T) {
 	for name, text := range map[string]string{"half": `{"version":1,"dr`, "foreign": `{"version":9}`, "nonsense inside": `{"version":1,"draft":{"base":"{","want":"{"}}`} {
 		t.Run(name, func(t *testing.T) {

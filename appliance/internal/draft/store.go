@@ -66,7 +66,7 @@ func (s *Store) tag(revision string) string {
 // refresh looks at what is in force now: a trial may be over, and a draft moves on.
 func (s *Store) refresh() (current lb.Config, revision string) {
 	current, revision = s.opts.Current()
-	if t := s.trial; t != nil && t.revision != revision {
+	if t := s.trial; t != nil && t.revision != revision && !s.follow(current, revision) {
 		s.opts.Logger.Info("the trial is over, as another configuration is in force than the one on trial: nothing goes back",
 			"trial", t.revision, "in_force", revision, "user", t.author)
 		s.trial = nil

@@ -28,6 +28,27 @@ func (t *trial) resume(now time.Time) {
 	t.until = now.Add(left).UTC()
 }
 
+// follow lets a trial of the node's own settings go on while the peer changes what both
+// share: what comes back is the node's former part, beside the peer's. It reports whether
+// what is in force is such a one.
+func (s *Store) follow(current lb.Config, revision string) bool {
+	t := s.trial
+	tried := t.former
+	tried.Node = current.Node
+	if s.opts.Tools.Revision(tried) != t.revision {
+		return false
+	}
+	former := current
+	former.Node = t.former.Node
+	text, err := s.opts.Tools.Encode(former)
+	if err != nil {
+		return false
+	}
+	t.former, t.text, t.revision = clone(former), text, revision
+	s.saveOrLog()
+	return true
+}
+
 // retry is the pause after a configuration could not be put back.
 const retry = 5 * time.Second
 
