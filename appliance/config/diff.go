@@ -25,7 +25,7 @@ type Change struct {
 // equal. Objects are the same if they have the same name.
 func Diff(before, after lb.Config) []Change {
 	var d differ
-	d.fields("node", "node", NodeFields(before.Node), NodeFields(after.Node))
+	d.node(before.Node, after.Node)
 	d.fields("cluster", "cluster", ClusterFields(before.Cluster), ClusterFields(after.Cluster))
 	serviceName := func(s lb.VirtualService) string { return s.Name }
 	was, is := ids(before.Services, serviceName), ids(after.Services, serviceName)

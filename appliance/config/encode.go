@@ -91,6 +91,7 @@ func canonical(cfg lb.Config) lb.Config {
 	n.Management, n.Paths, n.PingNodes = some(n.Management), some(n.Paths), some(n.PingNodes)
 	n.ManagementHTTP, n.Fallback = some(n.ManagementHTTP), some(n.Fallback)
 	n.Authentication.Servers = some(n.Authentication.Servers)
+	n.System = canonicalSystem(n.System)
 	cfg.Services = some(slices.Clone(cfg.Services))
 	for i := range cfg.Services {
 		s := &cfg.Services[i]
@@ -139,6 +140,7 @@ func nodeToFile(n lb.Node) nodeFile {
 		},
 		Ping:           n.PingNodes,
 		Authentication: authenticationToFile(n.Authentication),
+		System:         systemToFile(n.System),
 	}
 	f.Management, f.HTTP, f.Fallback = endpointsOf(n.Management), endpointsOf(n.ManagementHTTP), endpointsOf(n.Fallback)
 	for _, p := range n.Paths {

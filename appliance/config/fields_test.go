@@ -17,7 +17,7 @@ import (
 // TestFieldsRoundTrip: what a form shows makes the same object again.
 func TestFieldsRoundTrip(t *testing.T) {
 	t.Parallel()
-	for _, cfg := range []lb.Config{mustParse(t, config.Reference), mustParse(t, config.Minimal)} {
+	for _, cfg := range []lb.Config{mustParse(t, everything(t)), mustParse(t, config.Minimal)} {
 		for _, s := range cfg.Services {
 			got, err := config.SetService(lb.VirtualService{}, config.ServiceFields(s))
 			if err != nil {
@@ -45,7 +45,7 @@ func TestFieldsRoundTrip(t *testing.T) {
 // TestEveryKeyIsAField: a new key of the file cannot be forgotten in forms and differences.
 func TestEveryKeyIsAField(t *testing.T) {
 	t.Parallel()
-	cfg := mustParse(t, config.Reference)
+	cfg := mustParse(t, everything(t))
 	have := map[string]bool{}
 	note := func(prefix string, f config.Fields) {
 		for key := range f {
@@ -279,14 +279,31 @@ func TestDiffTells(t *testing.T) {
 		"VIP Six added ([2001:db8::1]:554, layer 4)": func(c *lb.Config) {
 			c.Services = append(c.Services, lb.VirtualService{Name: "Six", Addr: netip.MustParseAddr("2001:db8::1"), Ports: lb.Ports(554), Layer: lb.Layer4})
 		},
-		`VIP Harmonic_Management: check expect value Healthy → "two\nlines"`: func(c *lb.Config) { c.Services[0].Check.Expect = "two\nlines" },
-		`VIP Harmonic_Management: check expect value Healthy → " Healthy"`:   func(c *lb.Config) { c.Services[0].Check.Expect = " Healthy" },
-		"RIP HT2 removed from Harmonic_Traffic!":                             func(c *lb.Config) { c.Services[1].Reals = c.Services[1].Reals[:1] },
-		"RIP HT1 of Harmonic_Traffic: weight 100 → 50":                       func(c *lb.Config) { c.Services[1].Reals[0].Weight = 50 },
-		"cluster: dead 300ms → 600ms":                                        func(c *lb.Config) { c.Cluster.Timers.Dead *= 2 },
-		"node: role primary → secondary":                                     func(c *lb.Config) { c.Node.Seat = lb.Secondary },
-		"order of the virtual services":                                      func(c *lb.Config) { slices.Reverse(c.Services) },
-		"VIP Harmonic_Traffic: order of the real servers":                    func(c *lb.Config) { slices.Reverse(c.Services[1].Reals) },
+		`VIP Harmonic_Management: check expect value Healthy → "two\nlines"`:        func(c *lb.Config) { c.Services[0].Check.Expect = "two\nlines" },
+		`VIP Harmonic_Management: check expect value Healthy → " Healthy"`:          func(c *lb.Config) { c.Services[0].Check.Expect = " Healthy" },
+		"RIP HT2 removed from Harmonic_Traffic!":                                    func(c *lb.Config) { c.Services[1].Reals = c.Services[1].Reals[:1] },
+		"RIP HT1 of Harmonic_Traffic: weight 100 → 50":                              func(c *lb.Config) { c.Services[1].Reals[0].Weight = 50 },
+		"cluster: dead 300ms → 600ms":                                               func(c *lb.Config) { c.Cluster.Timers.Dead *= 2 },
+		"node: role primary → secondary":                                            func(c *lb.Config) { c.Node.Seat = lb.Secondary },
+		"heartbeat path service removed: 192.168.94.101:6694 → 192.168.94.102:6694": func(c *lb.Config) { c.Node.Paths = c.Node.Paths[1:] },
+		"heartbeat path third added: 10.0.0.1:6694 → 10.0.0.2:6694": func(c *lb.Config) {
+			c.Node.Paths = append(c.Node.Paths, lb.HeartbeatPath{Name: "third", Local: netip.MustParseAddrPort("10.0.0.1:6694"), Peer: netip.MustParseAddrPort("10.0.0.2:6694")})
+		},
+		"heartbeat path link: peer 10.94.0.2:6694 → 10.94.0.3:6694": func(c *lb.Config) { c.Node.Paths[1].Peer = netip.MustParseAddrPort("10.94.0.3:6694") },
+		"order of the heartbeat paths":                              func(c *lb.Config) { slices.Reverse(c.Node.Paths) },
+		"node: system hostname (blank) → lb1":                       func(c *lb.Config) { c.Node.System.Hostname = "lb1" },
+		"interface eth0 added: 192.168.94.101/24": func(c *lb.Config) {
+			c.Node.System.Interfaces = []lb.Interface{{Name: "eth0", Addrs: []netip.Prefix{netip.MustParsePrefix("192.168.94.101/24")}}}
+		},
+		"interface eth0 added: disabled": func(c *lb.Config) { c.Node.System.Interfaces = []lb.Interface{{Name: "eth0", Disabled: true}} },
+		"route default added: via 192.168.94.1|route default (IPv6) added: via fe80::1 on eth0": func(c *lb.Config) {
+			c.Node.System.Routes = []lb.Route{
+				{To: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("192.168.94.1")},
+				{To: netip.MustParsePrefix("::/0"), Via: netip.MustParseAddr("fe80::1"), Interface: "eth0"},
+			}
+		},
+		"order of the virtual services":                   func(c *lb.Config) { slices.Reverse(c.Services) },
+		"VIP Harmonic_Traffic: order of the real servers": func(c *lb.Config) { slices.Reverse(c.Services[1].Reals) },
 	} {
 		before, after := mustParse(t, config.Reference), mustParse(t, config.Reference)
 		edit(&after)

@@ -26,6 +26,7 @@ type nodeFile struct {
 	Ping        []netip.Addr    `yaml:"ping,omitempty,flow"`
 
 	Authentication authenticationFile `yaml:"authentication,omitempty"`
+	System         systemFile         `yaml:"system,omitempty"`
 }
 
 type pathFile struct {

@@ -116,9 +116,9 @@ func TestDiffIsEmptyExactlyForEqualOnes(t *testing.T) {
 func TestDiffSeesEveryValue(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	cfg := mustParse(t, config.Reference)
+	cfg := mustParse(t, everything(t))
 	for i := range leavesOf(reflect.ValueOf(&cfg).Elem(), "") {
-		before, after := mustParse(t, config.Reference), mustParse(t, config.Reference)
+		before, after := mustParse(t, everything(t)), mustParse(t, everything(t))
 		at := leavesOf(reflect.ValueOf(&after).Elem(), "")[i]
 		alter(t, at)
 		seen[at.path] = seen[at.path] || len(config.Diff(before, after)) > 0
@@ -137,12 +137,12 @@ func TestDiffSeesEveryValue(t *testing.T) {
 // Otherwise a configuration on trial without its last service would not be known again.
 func TestRevisionsAndDiffsAgree(t *testing.T) {
 	t.Parallel()
-	cfg := mustParse(t, config.Reference)
+	cfg := mustParse(t, everything(t))
 	for i, l := range leavesOf(reflect.ValueOf(&cfg).Elem(), "") {
 		if l.v.Kind() != reflect.Slice {
 			continue
 		}
-		none, emptied := mustParse(t, config.Reference), mustParse(t, config.Reference)
+		none, emptied := mustParse(t, everything(t)), mustParse(t, everything(t))
 		leavesOf(reflect.ValueOf(&none).Elem(), "")[i].v.SetZero()
 		at := leavesOf(reflect.ValueOf(&emptied).Elem(), "")[i].v
 		at.Set(at.Slice(0, 0))
@@ -162,7 +162,7 @@ type leaf struct {
 
 func leavesOf(v reflect.Value, path string) (out []leaf) {
 	switch v.Interface().(type) {
-	case netip.Addr, netip.AddrPort:
+	case netip.Addr, netip.AddrPort, netip.Prefix:
 		return []leaf{{path, v}}
 	}
 	switch {
@@ -186,6 +186,9 @@ func alter(t *testing.T, at leaf) {
 	switch v := at.v.Interface().(type) {
 	case netip.Addr:
 		at.v.Set(reflect.ValueOf(netip.MustParseAddr("203.0.113.1")))
+		return
+	case netip.Prefix:
+		at.v.Set(reflect.ValueOf(netip.PrefixFrom(v.Addr(), v.Bits()+1)))
 		return
 	case netip.AddrPort:
 		at.v.Set(reflect.ValueOf(netip.AddrPortFrom(v.Addr(), v.Port()+1)))

@@ -74,7 +74,7 @@ func TestRevisionIsOfTheContent(t *testing.T) {
 func TestReferenceExplainsEveryKey(t *testing.T) {
 	t.Parallel()
 	var root yaml.Node
-	if err := yaml.Load(config.Reference, &root); err != nil {
+	if err := yaml.Load(everything(t), &root); err != nil {
 		t.Fatal(err)
 	}
 	shown := map[string]bool{}

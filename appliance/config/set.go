@@ -121,51 +121,63 @@ func SetNode(old lb.Node, f Fields) (lb.Node, error) {
 	return cfg.Node, nil
 }
 
-// keyPaths is the one list of objects that a node has.
+// keyPaths is the list of the heartbeat paths.
 const keyPaths = "heartbeat"
 
-// pathItem is a field of an item of it.
-func pathItem(n int, field string) string { return fmt.Sprintf("%s[%d].%s", keyPaths, n, field) }
-
-// splitItem is the reverse of pathItem.
-func splitItem(key string) (n int, field string, ok bool) {
-	index, field, _ := strings.Cut(strings.TrimPrefix(key, keyPaths+"["), "].")
-	n, err := strconv.Atoi(index)
-	return n, field, err == nil && key == pathItem(n, field)
+// itemKey is a field of an item of one of the lists that a node has: heartbeat[0].local.
+type itemKey struct {
+	list  string
+	n     int
+	field string
 }
 
-// pack closes the gaps that removed items leave; numbers are the indices of the ones
-// that stay.
-func pack(f Fields) (out Fields, numbers []int) {
-	out = Fields{}
+func (k itemKey) String() string { return fmt.Sprintf("%s[%d].%s", k.list, k.n, k.field) }
+
+// splitItem is the reverse.
+func splitItem(key string) (k itemKey, ok bool) {
+	list, rest, indexed := strings.Cut(key, "[")
+	index, field, _ := strings.Cut(rest, "].")
+	n, err := strconv.Atoi(index)
+	k = itemKey{list, n, field}
+	return k, indexed && err == nil && key == k.String()
+}
+
+// pack closes the gaps that removed items leave; numbers are, by list, the indices of the
+// ones that stay.
+func pack(f Fields) (out Fields, numbers map[string][]int) {
+	out, numbers = Fields{}, map[string][]int{}
 	for key, text := range f {
-		n, _, item := splitItem(key)
+		k, item := splitItem(key)
 		switch {
 		case !item:
 			out[key] = text
-		case text != "" && !slices.Contains(numbers, n):
-			numbers = append(numbers, n)
+		case text != "" && !slices.Contains(numbers[k.list], k.n):
+			numbers[k.list] = append(numbers[k.list], k.n)
 		}
 	}
-	slices.Sort(numbers)
+	for _, list := range numbers {
+		slices.Sort(list)
+	}
 	for key, text := range f {
-		if n, field, item := splitItem(key); item && slices.Contains(numbers, n) {
-			out[pathItem(slices.Index(numbers, n), field)] = text
+		if k, item := splitItem(key); item && slices.Contains(numbers[k.list], k.n) {
+			k.n = slices.Index(numbers[k.list], k.n)
+			out[k.String()] = text
 		}
 	}
 	return out, numbers
 }
 
 // unpack tells mistakes at the items as they were numbered before.
-func unpack(err error, numbers []int) error {
+func unpack(err error, numbers map[string][]int) error {
 	wrong, ok := errors.AsType[FieldsError](err)
 	if !ok {
 		return err
 	}
 	out := FieldsError{}
 	for key, text := range wrong {
-		if n, field, item := splitItem(key); item && n < len(numbers) {
-			key = pathItem(numbers[n], field)
+		if k, item := splitItem(key); item && k.n < len(numbers[k.list]) {
+			k.n = numbers[k.list][k.n]
+			key = k.String()
 		}
 		out[key] = text
 	}

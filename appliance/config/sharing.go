@@ -39,6 +39,14 @@ func validateAddresses(r *reader, cfg lb.Config) {
 	}
 	own("node.replication.local", cfg.Node.Replication.Local.Addr(), "an address of this node")
 	own("node.replication.peer", cfg.Node.Replication.Peer.Addr(), "an address of the other node")
+	for i, iface := range cfg.Node.System.Interfaces {
+		for j, p := range iface.Addrs {
+			own(fmt.Sprintf("node.system.interfaces[%d].addresses[%d]", i, j), p.Addr(), "an address of this node")
+		}
+	}
+	for i, route := range cfg.Node.System.Routes {
+		own(fmt.Sprintf("node.system.routes[%d].via", i), route.Via, "the router's own address")
+	}
 	for i, a := range cfg.Node.PingNodes {
 		own(fmt.Sprintf("node.ping[%d]", i), a, "an address that is always up, such as the router")
 	}

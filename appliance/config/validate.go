@@ -99,6 +99,7 @@ func validateNode(r *reader, n lb.Node) {
 	validateSockets(r, n)
 	distinct(r, "node.ping", n.PingNodes)
 	validateAuthentication(r, n.Authentication)
+	validateSystem(r, n)
 }
 
 // validateSockets reports what this node could not open twice.

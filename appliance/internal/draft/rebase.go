@@ -71,12 +71,23 @@ func clone(c lb.Config) lb.Config {
 	n.Management, n.Paths, n.PingNodes = slices.Clone(n.Management), slices.Clone(n.Paths), slices.Clone(n.PingNodes)
 	n.ManagementHTTP, n.Fallback = slices.Clone(n.ManagementHTTP), slices.Clone(n.Fallback)
 	n.Authentication.Servers = slices.Clone(n.Authentication.Servers)
+	n.System = cloneSystem(n.System)
 	c.Services = slices.Clone(c.Services)
 	for i := range c.Services {
 		s := &c.Services[i]
 		s.Ports, s.Check.Statuses, s.Reals = slices.Clone(s.Ports), slices.Clone(s.Check.Statuses), slices.Clone(s.Reals)
 	}
 	return c
+}
+
+func cloneSystem(s lb.System) lb.System {
+	s.DNS.Servers, s.DNS.Search = slices.Clone(s.DNS.Servers), slices.Clone(s.DNS.Search)
+	s.Routes, s.Clock.Servers = slices.Clone(s.Routes), slices.Clone(s.Clock.Servers)
+	s.Interfaces = slices.Clone(s.Interfaces)
+	for i := range s.Interfaces {
+		s.Interfaces[i].Addrs = slices.Clone(s.Interfaces[i].Addrs)
+	}
+	return s
 }
 
 const servicesPrefix = "services/"
