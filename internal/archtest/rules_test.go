@@ -43,6 +43,7 @@ var (
 	actuators = []string{
 		"appliance/internal/dataplane/ebpf", "appliance/internal/dataplane/memory", "appliance/internal/dataplane/ipvs",
 		"appliance/internal/proxy", "appliance/internal/vip", "appliance/internal/netcfg",
+		"appliance/internal/system",
 	}
 	sources = []string{"appliance/internal/health", "appliance/internal/ha", "appliance/internal/peer", "appliance/internal/override"}
 	ours    = []string{"appliance", "simvos", "harness", "images", "cmd", "internal"}

@@ -12,7 +12,7 @@ import (
 // Compute derives the plan. Equal inputs give equal plans, sorted by name and
 // address, so that an actuator can compare by value.
 func Compute(in Inputs) Plan {
-	c := computation{in: in, plan: Plan{Reals: map[lb.RealID]Decision{}}}
+	c := computation{in: in, plan: Plan{System: in.Config.Node.System, Reals: map[lb.RealID]Decision{}}}
 	for _, svc := range sortedServices(in.Config.Services) {
 		c.decide(svc)
 		c.probes(svc)

@@ -34,6 +34,8 @@ type Plan struct {
 	L7     L7Table
 	VIPs   []VIP
 	Probes []Probe
+	// System is what the machine itself is to be.
+	System lb.System
 	// Reals says what follows for every real server and why, for Status.
 	Reals map[lb.RealID]Decision
 	// Problems are sentences an operator must read, e.g. a VIP in no subnet.

@@ -91,6 +91,21 @@ type Ring struct {
 	mu    sync.Mutex
 	core  *core
 	fresh bool // something is not in the file
+	off   bool
+}
+
+// Off stops taking samples, or goes on. What was sampled stays.
+func (r *Ring) Off(off bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.off = off
+}
+
+// isOff reports whether no samples are taken.
+func (r *Ring) isOff() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.off
 }
 
 // Open reads the file if it is there. One that cannot be read is set aside under its name
@@ -152,6 +167,9 @@ func (r *Ring) Run(ctx context.Context) error {
 
 // sample takes one sample.
 func (r *Ring) sample(ctx context.Context) {
+	if r.isOff() {
+		return
+	}
 	s, err := r.opts.Source()
 	if err == nil && !sane(s.Load1, s.Load5, s.Load15) {
 		err = fmt.Errorf("load averages %v, %v, %v", s.Load1, s.Load5, s.Load15)
