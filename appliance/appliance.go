@@ -22,6 +22,7 @@ import (
 	"github.com/vosbed/vosbed/appliance/internal/reconcile"
 	"github.com/vosbed/vosbed/appliance/internal/stats"
 	"github.com/vosbed/vosbed/appliance/internal/stick"
+	"github.com/vosbed/vosbed/appliance/internal/system"
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
@@ -43,6 +44,7 @@ type Appliance struct {
 	shared   *shared
 	farewell *farewell
 	stats    *stats.Ring
+	system   *system.Actuator
 	book     *logbook.Book
 	access   *access
 	events   *feed.Feed[events.Event]
@@ -114,6 +116,7 @@ func (a *Appliance) newLoop(cfg lb.Config) *reconcile.Loop {
 	return reconcile.New(reconcile.Options{
 		Inputs: a.facts.inputs,
 		Actuators: []reconcile.Actuator{
+			{Name: "local configuration", Set: func(_ context.Context, p plan.Plan) error { a.setSystem(p.System); return nil }},
 			{Name: "data plane", Set: func(ctx context.Context, p plan.Plan) error { return a.engine.Set(ctx, p.L4) }},
 			{Name: "proxy", Set: func(ctx context.Context, p plan.Plan) error { return a.proxy.Set(ctx, p.L7) }},
 			{Name: "health checks", Set: func(ctx context.Context, p plan.Plan) error { return a.health.Set(ctx, p.Probes) }},

@@ -25,6 +25,7 @@ func (d drafts) Draft(context.Context) (api.Draft, error) {
 	out := api.Draft{
 		Tag: s.Tag, Base: s.Base, Stale: s.Stale, Changes: []api.Change{}, Mistakes: []api.Mistake{},
 		Impact: impact(d.Status(), s.Changes), Overtaken: d.shared.notice(),
+		TrialOnly: cutsOff(s.Changes) || movesDoor(s.Changes),
 	}
 	for _, c := range s.Changes {
 		out.Changes = append(out.Changes, api.Change{Text: c.Text, Path: c.Path, Before: c.Before, After: c.After, Author: c.Author, At: c.At})
@@ -170,14 +171,18 @@ func (d drafts) Restore(ctx context.Context, by mgmt.By, yaml []byte) error {
 
 // Apply puts the draft in force.
 func (d drafts) Apply(ctx context.Context, by mgmt.By, within time.Duration) error {
+	changes := d.draft.State().Changes
 	others := func(c draft.Change) bool { return !strings.HasPrefix(c.Path, "node/") }
-	if err := d.editable(!slices.ContainsFunc(d.draft.State().Changes, others)); err != nil {
+	if err := d.editable(!slices.ContainsFunc(changes, others)); err != nil {
 		return err
+	}
+	if within == 0 && cutsOff(changes) {
+		return errTrialOnly
 	}
 	if within > 0 && d.pairing.prepared() {
 		return fmt.Errorf("%w: a pair cannot be made on trial: apply the changes for good, or discard them", mgmt.ErrRefused)
 	}
-	if within == 0 && movesDoor(d.draft.State().Changes) {
+	if within == 0 && movesDoor(changes) {
 		return fmt.Errorf("%w: a change of the WebUI's own addresses can lock everybody out, so it goes on trial: use Apply with 60-second auto-rollback (lbctl apply --trial 60s), open the WebUI at the new address, and keep it there", mgmt.ErrRefused)
 	}
 	err := d.draft.Apply(ctx, by.Tag, by.User, within)

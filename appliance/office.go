@@ -32,8 +32,11 @@ func (a *Appliance) openOffice() error {
 		return err
 	}
 	a.pairing = &pairing{Appliance: a}
+	a.openSystem()
+	tools := draftTools()
+	tools.Mistakes = func(cfg lb.Config) []draft.Mistake { return append(mistakes(cfg), a.unfit(cfg)...) }
 	a.draft, err = draft.Open(draft.Options{
-		File: filepath.Join(state, "draft.json"), Tools: draftTools(), Logger: a.log,
+		File: filepath.Join(state, "draft.json"), Tools: tools, Logger: a.log,
 		Current: a.facts.current,
 		Apply:   func(_ context.Context, cfg lb.Config) error { return a.commit(cfg) },
 	})

@@ -23,7 +23,9 @@ type Options struct {
 	BPFFS string
 	// Dataplane is auto, tcx, clsact or memory (a model that forwards nothing).
 	Dataplane string
-	Logger    *slog.Logger
+	// Etc is where the machine's own files are that node.system writes. Default /etc.
+	Etc    string
+	Logger *slog.Logger
 }
 
 // memoryEngine is the value of Options.Dataplane that leaves the kernel alone.

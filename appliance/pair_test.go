@@ -52,13 +52,22 @@ func runNode(dir string) error {
 	defer stop()
 	a, err := appliance.New(appliance.Options{
 		ConfigFile: filepath.Join(dir, "config.yaml"), StateDir: filepath.Join(dir, "state"),
-		Socket: filepath.Join(dir, "sock"), Dataplane: "memory",
+		Socket: filepath.Join(dir, "sock"), Dataplane: dataplane(dir), Etc: filepath.Join(dir, "etc"),
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 	if err != nil {
 		return err
 	}
 	return a.Run(ctx)
+}
+
+// dataplane is what the file of that name says, or else the one that leaves the machine alone.
+func dataplane(dir string) string {
+	engine, err := os.ReadFile(filepath.Join(dir, "dataplane"))
+	if err != nil {
+		return "memory"
+	}
+	return string(engine)
 }
 
 // With these timers no stall of a busy machine moves a pair.

@@ -60,7 +60,7 @@ func (a *Appliance) build(ctx context.Context) {
 // notes are the problems of the parts that no fact tells of.
 func (a *Appliance) notes() []string {
 	cfg, _ := a.facts.current()
-	return slices.Concat(a.settings.problems(), a.shared.problems(), a.farewell.problems(cfg), a.access.problems())
+	return slices.Concat(a.settings.problems(), a.shared.problems(), a.systemProblems(), a.farewell.problems(cfg), a.access.problems())
 }
 
 // readProxy adds what layer 7 knows.

@@ -107,6 +107,9 @@ func (a *Appliance) Reload(context.Context) error {
 	if err != nil {
 		return &ConfigError{err}
 	}
+	if err := unfitError(a.unfit(draft.Config)); err != nil {
+		return &ConfigError{err}
+	}
 	if err := a.enforce(draft.Config); err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ func (a *Appliance) tasks(ctx context.Context) ([]task, error) {
 		{"pending configuration", a.draft.Run},
 		{"broken pair", a.part},
 		{"graphs", a.stats.Run},
+		{"local configuration", a.system.Run},
 	}
 	management, err := a.management(ctx)
 	if err != nil {

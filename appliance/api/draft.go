@@ -43,6 +43,9 @@ type Draft struct {
 	// Trial is set while a configuration is in force that goes back by itself unless
 	// it is kept.
 	Trial *Trial `json:"trial,omitempty"`
+	// TrialOnly says that the changes could cut this node off, so they are only applied
+	// on trial.
+	TrialOnly bool `json:"trial_only,omitempty"`
 }
 
 // Change is one difference to the configuration in force, in words.

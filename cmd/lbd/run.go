@@ -38,6 +38,7 @@ func (d *daemon) runCommand() *cobra.Command {
 	flags.StringVar(&opts.Socket, "socket", "/run/vosbed/lbd.sock", "unix `socket` of the management API")
 	flags.StringVar(&opts.BPFFS, "bpffs", "/sys/fs/bpf/vosbed", "`directory` on a bpffs where kernel state outlives the daemon; empty = it does not, and a pair is not possible")
 	flags.StringVar(&opts.Dataplane, "dataplane", "auto", "layer 4 engine: "+strings.Join(appliance.Engines(), ", "))
+	flags.StringVar(&opts.Etc, "etc", "/etc", "`directory` of hostname, resolv.conf, localtime and chrony, which node.system writes")
 	flags.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	return cmd
 }

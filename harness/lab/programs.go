@@ -53,12 +53,14 @@ func (l *Lab) startAppliance(ctx context.Context, n *Node) error {
 	if err := n.checkSocket(); err != nil {
 		return err
 	}
-	bpf, state := filepath.Join(n.dir, "bpf"), filepath.Join(n.dir, "state")
+	bpf, state, etc := filepath.Join(n.dir, "bpf"), filepath.Join(n.dir, "state"), filepath.Join(n.dir, "etc")
 	if err := l.mountBPF(bpf); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(state, 0o700); err != nil {
-		return fmt.Errorf("make state folder: %w", err)
+	for _, dir := range []string{state, etc} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make a folder of the node: %w", err)
+		}
 	}
 	file, err := l.writeConfig(n)
 	if err != nil {
@@ -66,7 +68,7 @@ func (l *Lab) startAppliance(ctx context.Context, n *Node) error {
 	}
 	argv := []string{
 		filepath.Join(l.opt.Bin, "lbd"), "run", "--config", file, "--state", state,
-		"--socket", n.Socket(), "--bpffs", bpf,
+		"--socket", n.Socket(), "--bpffs", bpf, "--etc", etc, // the machine's own files are not the lab's
 	}
 	if l.opt.Dataplane != "" {
 		argv = append(argv, "--dataplane", l.opt.Dataplane)

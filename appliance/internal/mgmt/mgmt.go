@@ -75,6 +75,7 @@ type Backend struct {
 	Logs     Logs
 	Support  Support
 	Backups  Backups
+	System   System
 	Access   Access
 	// Authentication is who may come in without an account of the node.
 	Authentication Authentication
@@ -86,7 +87,7 @@ type Backend struct {
 func (b Backend) complete() bool {
 	return b.Status != nil && b.Operator != nil && b.Table != nil && b.Config != nil &&
 		b.Drafts != nil && b.Past != nil && b.Pairing != nil && b.Graphs != nil && b.Logs != nil &&
-		b.Support != nil && b.Backups != nil && b.Access != nil && b.Events != nil && b.Authentication != nil && b.Rates != nil
+		b.Support != nil && b.System != nil && b.Backups != nil && b.Access != nil && b.Events != nil && b.Authentication != nil && b.Rates != nil
 }
 
 // Filter picks persistence entries; zero fields match everything.

@@ -77,6 +77,10 @@ func (f *fake) Persistence(_ context.Context, sel Filter) ([]lb.PersistenceEntry
 	}, f.note("list %v", sel)
 }
 
+func (f *fake) System(context.Context) (api.System, error) {
+	return api.System{Hostname: "lb1"}, f.note("system")
+}
+
 func (f *fake) Config(context.Context) (yaml []byte, revision string, err error) {
 	return []byte("node:\n"), "r1", f.note("config")
 }
@@ -87,7 +91,7 @@ func newServer(t *testing.T, f *fake) *Server {
 	f.events, f.lines = feed.New[events.Event](4, 1001), feed.New[logbook.Line](4, 1)
 	f.lines.Add(logbook.Line{At: epoch, Level: slog.LevelWarn, Text: "pair decision reason=x"})
 	s, err := New(Options{
-		Backend:   Backend{Status: f, Operator: f, Table: f, Config: f, Drafts: f, Past: f, Pairing: f, Graphs: f, Logs: f, Events: f.events, Rates: f, Support: f, Backups: kept{f}, Access: f, Authentication: &f.out},
+		Backend:   Backend{Status: f, Operator: f, Table: f, Config: f, Drafts: f, Past: f, Pairing: f, Graphs: f, Logs: f, Events: f.events, Rates: f, Support: f, System: f, Backups: kept{f}, Access: f, Authentication: &f.out},
 		People:    openPeople(t, dir, &f.out),
 		TokenFile: filepath.Join(dir, "token"),
 		Pin:       func() string { return "sha256//pin" },

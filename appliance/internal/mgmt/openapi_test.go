@@ -34,6 +34,7 @@ func exchanges() map[string]exchange {
 		"GET " + api.PathHealthz:         {out: map[string]string{}},
 		"GET " + api.PathStatus:          {out: api.Status{}, query: []string{"history"}},
 		"GET " + api.PathOpenAPI:         {out: "application/yaml"},
+		"GET " + api.PathSystem:          {out: api.System{}},
 		"GET " + api.PathStats:           {out: api.Stats{}, query: []string{"range"}},
 		"GET " + api.PathLogs:            {out: []api.LogLine{}, query: []string{"level"}},
 		"GET " + api.PathLogStream:       {out: api.ContentStream, query: []string{"level", "text", "after"}},
