@@ -94,11 +94,14 @@ func (a *app) addCommand() *cobra.Command {
 
 func (a *app) setCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "set SERVICE[/SERVER]|node|cluster KEY=VALUE...", Short: "Change settings in the pending changes",
-		Long: "set changes settings of a virtual service, of a real server, of this node or of the\npair (node and cluster).\n\n" + fieldsHelp,
+		Use: "set SERVICE[/SERVER]|node|cluster|system KEY=VALUE...", Short: "Change settings in the pending changes",
+		Long: "set changes settings of a virtual service, of a real server, of this node or of the\npair (node and cluster), or of the machine that this node runs on (system: the keys\nbelow node.system).\n\n" + fieldsHelp,
 		Example: `  lbctl set Harmonic_Traffic check.request=/admin/status check.expect.value=Healthy
   lbctl set Harmonic_Traffic/HT1 weight=50
-  lbctl set cluster dead=600ms`,
+  lbctl set cluster dead=600ms
+  lbctl set system hostname=lb1 time.zone=Europe/London
+  lbctl set system interfaces[0].name=eth0 interfaces[0].addresses=192.168.94.101/24
+  lbctl set system routes[0].to=default routes[0].via=192.168.94.1`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := fields(args[1:])
@@ -110,6 +113,8 @@ func (a *app) setCommand() *cobra.Command {
 				switch {
 				case nested:
 					return c.EditServer(cmd.Context(), "", service, server, f)
+				case service == "system":
+					return c.SetSystem(cmd.Context(), "", f)
 				case slices.Contains([]string{"node", "cluster"}, service):
 					return c.SetPart(cmd.Context(), "", service, f)
 				}

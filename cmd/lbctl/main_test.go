@@ -105,6 +105,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.ServeFile(w, r, filepath.Join(f.dir, "status.json"))
 	case "GET " + api.PathPersistence:
 		_, _ = io.WriteString(w, `[{"service":"a","client":"10.0.0.1","server":"HT1","idle_ms":90500}]`)
+	case "GET " + api.PathSystem:
+		_, _ = io.WriteString(w, machine)
 	case "DELETE " + api.PathPersistence:
 		_, _ = io.WriteString(w, `{"entries":7}`)
 	case "GET " + api.PathConfig:
@@ -170,6 +172,14 @@ func reportsFake(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"name":"layer4-rate","title":"Layer 4 Traffic Rate","at":"2026-03-01T12:00:00Z","notes":["A note."],"columns":[{"key":"service","title":"Virtual service"},{"key":"server","title":"Real server"},{"key":"connections_per_second","title":"Connections/s, now","unit":"1/s","number":true},{"key":"bytes_in","title":"Bytes in","unit":"B","number":true}],"rows":[{"service":"=cmd","server":null,"connections_per_second":1.25,"bytes_in":1234567}]}`)
 	}
 }
+
+// machine is what the machine of a story is.
+const machine = `{"hostname":"debian","resolver":{"file":"/etc/resolv.conf","servers":["127.0.0.53"],"search":["lan"]},
+	"clock":{"now":"2026-03-04T12:00:00Z","zone":"UTC","synchronized":true,"error_ms":1.5},"problems":["DNS: /etc/resolv.conf is a link"],
+	"interfaces":[{"name":"eth0","mac":"02:00:00:00:00:01","mtu":1500,"up":true,"carrier":true,"speed_mbps":1000,"addresses":[
+		{"address":"192.168.94.101/24","origin":"configured"},{"address":"192.168.94.110/32","origin":"vip"},{"address":"172.16.0.9/12","origin":"other"}]},
+		{"name":"eth1","mac":"02:00:00:00:00:02","mtu":1500},{"name":"eth2","mac":"02:00:00:00:00:03","mtu":1500,"up":true}],
+	"routes":[{"to":"default","via":"172.16.0.1","interface":"eth0","origin":"other"},{"to":"192.168.94.0/24","interface":"eth0","origin":"kernel"}]}`
 
 func (f *fake) refuses(w http.ResponseWriter, r *http.Request) bool {
 	problem, err := os.ReadFile(filepath.Join(f.dir, "problem.json"))
