@@ -25,14 +25,14 @@ const (
 // the guide has it, each names what the changes concern. All of them apply everything.
 func (f frame) ApplyWords() []string {
 	var out []string
-	if f.Trials() && slices.ContainsFunc(f.Draft.Changes, movesDoor) {
-		return nil // only on trial
+	if f.Draft.TrialOnly {
+		return nil
 	}
 	if slices.ContainsFunc(f.Draft.Changes, f.proxied) {
 		out = append(out, reloadProxy)
 	}
 	if slices.ContainsFunc(f.Draft.Changes, func(c api.Change) bool {
-		return strings.HasPrefix(c.Path, "cluster/") || strings.HasPrefix(c.Path, "node/")
+		return strings.HasPrefix(c.Path, "cluster/") || strings.HasPrefix(c.Path, "node/") && !strings.HasPrefix(c.Path, "node/system.")
 	}) {
 		out = append(out, restartHeartbeat)
 	}
@@ -45,12 +45,6 @@ func (f frame) ApplyWords() []string {
 // Trials reports whether the pending changes can be tried: a pair cannot be made on trial.
 func (f frame) Trials() bool {
 	return !slices.ContainsFunc(f.Draft.Changes, func(c api.Change) bool { return c.Path == "cluster/paired" })
-}
-
-// movesDoor reports whether a change can lock everybody out of the WebUI: it can be
-// applied with auto-rollback only.
-func movesDoor(c api.Change) bool {
-	return c.Path == "node/management" || c.Path == "node/management_http"
 }
 
 // proxied reports whether a change is of a layer-7 service.

@@ -205,7 +205,8 @@ func deployment() map[string]any {
 		"GET /api/v1/draft/services/Harmonic_Traffic":                two,
 		"GET /api/v1/draft/services/Harmonic_Management/servers/HM1": api.ServerDraft{Tag: "t1", Fields: hm1},
 		"GET /api/v1/draft/services/Harmonic_Traffic/servers/HT1":    api.ServerDraft{Tag: "t1", Fields: ht1},
-		"GET /api/v1/draft/parts/node":                               api.PartDraft{Tag: "t1", Fields: api.Fields{"name": "lb1", "role": "primary"}},
+		"GET /api/v1/draft/parts/node":                               api.PartDraft{Tag: "t1", Fields: nodeFields()},
+		"GET " + api.PathSystem:                                      machine(),
 		"GET /api/v1/draft/parts/cluster":                            api.PartDraft{Tag: "t1", Fields: api.Fields{"paired": "false"}},
 		"GET " + api.PathPersistence:                                 []api.Entry{{Service: "Harmonic_Traffic", Client: "10.0.0.7", Server: "HT1", IdleMS: 1200}},
 		"DELETE " + api.PathPersistence:                              api.Cleared{Entries: 1},
@@ -226,6 +227,41 @@ func deployment() map[string]any {
 		"GET " + api.PathAuth:                                        api.AuthState{Source: "ldap", Secrets: []string{"ldap", "radius"}, Warnings: []string{"passwords cross the network as plain text"}},
 		"POST " + api.PathAuthTest:                                   api.AuthTested{Source: "ldap", Text: "the name or the password is wrong"},
 		"POST " + api.PathPairPeer:                                   api.PeerReport{Address: "192.168.94.102:9443", Fingerprint: "sha256//abc", Locals: []string{"192.168.94.101"}, Blocks: []string{}},
+	}
+}
+
+// nodeFields are the settings of the node, with those of its machine.
+func nodeFields() api.Fields {
+	return api.Fields{
+		"name": "lb1", "role": "primary", "system.hostname": "lb1", "system.domain": "", "system.dns.servers": "192.168.94.1", "system.dns.search": "",
+		"system.interfaces[0].name": "eth0", "system.interfaces[0].addresses": "192.168.94.101/24", "system.interfaces[0].mtu": "1400", "system.interfaces[0].enabled": "true",
+		"system.interfaces[1].name": "eth7", "system.interfaces[1].addresses": "", "system.interfaces[1].mtu": "", "system.interfaces[1].enabled": "false",
+		"system.routes[0].to": "default", "system.routes[0].via": "192.168.94.1", "system.routes[0].interface": "", "system.routes[0].metric": "",
+		"system.routes[1].to": "10.20.0.0/16", "system.routes[1].via": "192.168.94.254", "system.routes[1].interface": "eth0", "system.routes[1].metric": "100",
+		"system.time.zone": "Europe/London", "system.time.servers": "", "system.graphing.enabled": "",
+	}
+}
+
+// machine is what the machine is at present.
+func machine() api.System {
+	return api.System{
+		Hostname: "debian",
+		Interfaces: []api.NIC{
+			{
+				Name: "eth0", MAC: "02:00:00:00:00:01", MTU: 1500, Up: true, Carrier: true, SpeedMbps: 10000,
+				Addresses: []api.NICAddress{
+					{Address: "192.168.94.101/24", Origin: api.OriginConfigured},
+					{Address: "192.168.94.110/32", Origin: api.OriginVIP},
+					{Address: "172.16.0.9/12", Origin: api.OriginOther},
+				},
+			},
+			{Name: "eth1", MAC: "02:00:00:00:00:02", MTU: 1500, Up: true},
+			{Name: "eth2", MAC: "02:00:00:00:00:03", MTU: 1500},
+		},
+		Routes:   []api.Route{{To: "default", Via: "172.16.0.1", Interface: "eth0", Origin: api.OriginOther}, {To: "192.168.94.0/24", Interface: "eth0", Origin: api.OriginKernel}},
+		Resolver: api.Resolver{File: "/etc/resolv.conf", Link: "../run/stub", Servers: []string{"127.0.0.53"}, Search: []string{"lan"}},
+		Clock:    api.Clock{Now: noon(), Zone: "UTC", Synchronized: true, ErrorMS: 1.5},
+		Problems: []string{"DNS: /etc/resolv.conf is a link"},
 	}
 }
 

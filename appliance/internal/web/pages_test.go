@@ -175,6 +175,9 @@ func TestRealServers(t *testing.T) {
 	}
 }
 
+// putNode is the call that changes the node's own settings.
+const putNode = "PUT /api/v1/draft/parts/node"
+
 // formCase is a form that changes something: how it is reached, and what it calls.
 type formCase struct{ page, action, call, field string }
 
@@ -185,6 +188,12 @@ func forms() map[string]formCase {
 		"modify service": {svc, svc, "PUT /api/v1/draft/services/Harmonic_Traffic", "check.port"},
 		"add server":     {"/lbadmin/real/new?service=Harmonic_Traffic", "/lbadmin/real/new?service=Harmonic_Traffic", "POST /api/v1/draft/services/Harmonic_Traffic/servers", "address"},
 		"modify server":  {srv, srv, "PUT /api/v1/draft/services/Harmonic_Traffic/servers/HT1", "weight"},
+		"hostname":       {"/lbadmin/hostname", "/lbadmin/hostname", putNode, "dns.servers"},
+		"interface":      {"/lbadmin/interface?name=eth0", "/lbadmin/interface?name=eth0", putNode, "addresses"},
+		"new interface":  {"/lbadmin/interface", "/lbadmin/interface", putNode, "name"},
+		"route":          {"/lbadmin/route?number=1", "/lbadmin/route?number=1", putNode, "via"},
+		"new route":      {"/lbadmin/route", "/lbadmin/route", putNode, "to"},
+		"date":           {"/lbadmin/datetime", "/lbadmin/datetime", putNode, "time.zone"},
 		"peer":           {"/lbadmin/availability", "/lbadmin/availability/look", "POST " + api.PathPairPeer, "address"},
 		"own password":   {"/lbadmin/passwords", "/lbadmin/passwords/own", "PUT " + api.PathPassword, "old"},
 		"token":          {"/lbadmin/tokens", "/lbadmin/tokens", "POST " + api.PathTokens, "name"},
@@ -252,7 +261,7 @@ func wellFormed(t *testing.T, p *got) {
 // against the draft as it is now.
 func TestConflict(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"modify service", "modify server"} {
+	for _, name := range []string{"modify service", "modify server", "hostname", "interface", "route", "date"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, d := forms()[name], sit(t, api.RoleAdmin)

@@ -106,7 +106,7 @@ func TestSocketAddresses(t *testing.T) {
 func TestTheDoorMovesOnTrialOnly(t *testing.T) {
 	t.Parallel()
 	d := sit(t, api.RoleAdmin)
-	d.lb.answer("GET "+api.PathDraft, api.Draft{Tag: "t1", Changes: []api.Change{{Text: "node: management", Path: "node/management"}}})
+	d.lb.answer("GET "+api.PathDraft, api.Draft{Tag: "t1", TrialOnly: true, Changes: []api.Change{{Text: "node: management", Path: "node/management"}}})
 	d.lb.answer("GET /api/v1/draft/parts/node", api.PartDraft{Tag: "t1", Fields: api.Fields{"management": "192.168.94.101:9444,[::1]:9443"}})
 	p := d.open(securityAt).want(200)
 	for _, word := range []string{"Apply changes", "Restart Heartbeat", "Reload HAProxy"} {
