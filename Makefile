@@ -38,12 +38,18 @@ test: setup build ## all tests and the short scenarios; ends with "N passed, N f
 	@bin/testsum run
 
 # Tests of what this machine's kernel may lack, in the kernel that the appliance has.
-IN_KERNEL = VOSBED_REQUIRE=root,ipvs,vlan,netem CGO_ENABLED=0 $(GO) test -trimpath -count=1
+IN_KERNEL = VOSBED_REQUIRE=root,ipvs,vlan,netem,warp CGO_ENABLED=0 $(GO) test -trimpath -count=1
+VMEXEC    = $(CURDIR)/bin/vmexec
+DATAPLANE = ./appliance/internal/dataplane
 
 test-kernel: bin/vmexec ## tests that need IPVS, VLAN or netem, in Debian's kernels (needs qemu-system-x86)
 	@VOSBED_REQUIRE=machine CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./cmd/vmexec
-	@$(IN_KERNEL) -exec "$(CURDIR)/bin/vmexec" ./images/vmexec
-	@$(IN_KERNEL) -exec "$(CURDIR)/bin/vmexec -kernel 6.12" ./images/vmexec
+	@$(IN_KERNEL) -exec "$(VMEXEC)" ./images/vmexec
+	@$(IN_KERNEL) -exec "$(VMEXEC) -kernel 6.12" ./images/vmexec
+	@$(IN_KERNEL) -exec "$(VMEXEC) -warp" $(DATAPLANE)/ipvs
+	@$(IN_KERNEL) -exec "$(VMEXEC) -warp -kernel 6.12" $(DATAPLANE)/ipvs
+	@$(IN_KERNEL) -exec "$(VMEXEC)" -run '^TestTCPThroughDirectRouting$$/^clsact$$' $(DATAPLANE)/ebpf
+	@$(IN_KERNEL) -exec "$(VMEXEC) -kernel 6.12" -run '^TestTCPThroughDirectRouting$$' $(DATAPLANE)/ebpf
 
 relock: bin/vmexec ## pin the newest Debian packages that apt knows (apt-get update first)
 	@bin/vmexec -relock images/vmexec/lock.json

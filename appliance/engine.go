@@ -13,6 +13,7 @@ import (
 
 	"github.com/vosbed/vosbed/appliance/internal/dataplane"
 	"github.com/vosbed/vosbed/appliance/internal/dataplane/ebpf"
+	"github.com/vosbed/vosbed/appliance/internal/dataplane/ipvs"
 	"github.com/vosbed/vosbed/appliance/internal/dataplane/memory"
 )
 
@@ -57,6 +58,8 @@ func newPlane(o Options, peers func() []netip.Addr) (dataplane.Plane, error) {
 	switch o.Dataplane {
 	case memoryEngine:
 		return memory.New(memory.Options{Now: time.Now}), nil
+	case ipvsEngine:
+		return ipvs.New(ipvs.Options{})
 	case "auto", "tcx", "clsact":
 		if err := prepareBPFFS(o.BPFFS); err != nil {
 			return nil, err

@@ -21,7 +21,8 @@ type Options struct {
 	// BPFFS is a directory on a bpffs that belongs to the node: the kernel state in
 	// it outlives the daemon. Empty = nothing outlives the daemon.
 	BPFFS string
-	// Dataplane is auto, tcx, clsact or memory (a model that forwards nothing).
+	// Dataplane is auto, tcx, clsact, ipvs (the kernel's own balancer, without a lease) or
+	// memory (a model that forwards nothing).
 	Dataplane string
 	// Etc is where the machine's own files are that node.system writes. Default /etc.
 	Etc    string
@@ -31,8 +32,11 @@ type Options struct {
 // memoryEngine is the value of Options.Dataplane that leaves the kernel alone.
 const memoryEngine = "memory"
 
+// ipvsEngine is the value that asks for IPVS.
+const ipvsEngine = "ipvs"
+
 // Engines lists the values of Options.Dataplane.
-func Engines() []string { return []string{"auto", "tcx", "clsact", memoryEngine} }
+func Engines() []string { return []string{"auto", "tcx", "clsact", ipvsEngine, memoryEngine} }
 
 func (o Options) withDefaults() Options {
 	if o.StateDir == "" {

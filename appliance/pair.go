@@ -59,8 +59,8 @@ func newPair(a *Appliance, cfg lb.Config) (*pair, error) {
 			a.log.Error("the former pair is not left", "err", err)
 		}
 	}
-	if a.opts.Dataplane == "memory" {
-		p.leaseDir = "" // the model has no lease in the kernel
+	if a.opts.Dataplane == memoryEngine || a.opts.Dataplane == ipvsEngine {
+		p.leaseDir = "" // they have no lease in the kernel
 	}
 	p.handle = sentinel.New(sentinel.Options{
 		Logger: a.log,

@@ -207,7 +207,11 @@ func fixed(now, want lb.Config) error {
 // suits refuses a configuration that the options cannot serve: the lease of a pair
 // lies in the kernel state that the daemon and its sentinel share.
 func suits(o Options, cfg lb.Config) error {
-	if cfg.Cluster.Paired && cfg.Cluster.Lease && o.BPFFS == "" && o.Dataplane != memoryEngine {
+	leased := cfg.Cluster.Paired && cfg.Cluster.Lease
+	if leased && o.Dataplane == ipvsEngine {
+		return errors.New("cluster.lease_guard: IPVS cannot fall silent when the lease is lost: set it to false, or start lbd without --dataplane ipvs")
+	}
+	if leased && o.BPFFS == "" && o.Dataplane != memoryEngine {
 		return errors.New("cluster.paired: a pair needs kernel state that outlives the daemon: start lbd with --bpffs and a directory on a bpffs, for example /sys/fs/bpf/vosbed")
 	}
 	return nil

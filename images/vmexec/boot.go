@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // qemu is the emulator; Debian's package qemu-system-x86 has it.
@@ -18,6 +19,21 @@ const qemu = "qemu-system-x86_64"
 
 // memory of the machine, in MiB; what it does not touch costs nothing.
 const memory = 1024
+
+// bootLimit is how long a machine may take to reach its init program, which takes three
+// seconds. QEMU's processors, which are threads of a machine that may be busy, have been
+// seen to wait for each other for ever; such a machine has not run anything yet, so it is
+// started again, bootTries times at most.
+const (
+	bootLimit = 45 * time.Second
+	bootTries = 3
+)
+
+// errStuck says that a machine did not reach its init program.
+var errStuck = fmt.Errorf("the kernel did not come up within %s", bootLimit)
+
+// upWord is the first that init says on the machine's console.
+const upWord = "vmexec: up"
 
 // exitWord precedes the exit status on the machine's console.
 const exitWord = "vmexec: exit "
@@ -33,7 +49,12 @@ func boot(ctx context.Context, b base, initrd string, warp bool, out io.Writer) 
 		return 0, fmt.Errorf("make the serial line: %w", err)
 	}
 	defer read.Close()
-	var console, complaint tail
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stuck := time.AfterFunc(bootLimit, func() { cancel(errStuck) })
+	defer stuck.Stop()
+	var complaint tail
+	console := tail{watch: upWord, seen: func() { stuck.Stop() }}
 	cmd := exec.CommandContext(ctx, qemu, arguments(b.kernel, initrd, warp)...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = &console, &complaint, []*os.File{write}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
@@ -90,11 +111,20 @@ func verdict(console string) (int, error) {
 }
 
 // tail keeps the newest bytes that were written to it.
-type tail struct{ text bytes.Buffer }
+type tail struct {
+	text bytes.Buffer
+	// seen is called once, when watch has been written.
+	watch string
+	seen  func()
+}
 
 // Write keeps b and forgets the oldest.
 func (t *tail) Write(b []byte) (int, error) {
 	t.text.Write(b)
+	if t.seen != nil && bytes.Contains(t.text.Bytes(), []byte(t.watch)) {
+		t.seen()
+		t.seen = nil
+	}
 	if over := t.text.Len() - consoleLimit; over > 0 {
 		t.text.Next(over)
 	}

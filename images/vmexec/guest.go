@@ -29,6 +29,7 @@ func Guest(args []string) int {
 	if os.Getpid() != 1 {
 		return load(args[1:])
 	}
+	fmt.Println(upWord)
 	code, err := serve()
 	if err != nil {
 		fmt.Println("vmexec:", err)

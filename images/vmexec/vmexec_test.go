@@ -40,6 +40,17 @@ func TestTail(t *testing.T) {
 	}
 }
 
+func TestTailWatches(t *testing.T) {
+	seen := 0
+	b := tail{watch: upWord, seen: func() { seen++ }}
+	for _, part := range []string{"[ 1.0] hello\r\nvmexec", ": u", "p\r\n", "vmexec: up again\n"} {
+		_, _ = b.Write([]byte(part))
+	}
+	if seen != 1 {
+		t.Errorf("seen %d times", seen)
+	}
+}
+
 func TestTimeoutOf(t *testing.T) {
 	for args, want := range map[string]time.Duration{
 		"prog":                          defaultTimeout,

@@ -40,10 +40,15 @@ type Counters struct {
 	Flows, FlowCapacity, Entries, EntryCapacity uint64
 }
 
+// Lister is the optional face of an engine whose persistence table can be read.
+type Lister interface {
+	Export(ctx context.Context) ([]lb.PersistenceEntry, error)
+}
+
 // Entries is the optional face of an engine whose persistence table can be read
 // and written. Import keeps the younger of two entries for one client.
 type Entries interface {
-	Export(ctx context.Context) ([]lb.PersistenceEntry, error)
+	Lister
 	Import(ctx context.Context, entries []lb.PersistenceEntry) error
 	// Clear removes the entries that match; zero fields match everything. It
 	// returns how many went.

@@ -12,7 +12,10 @@ func needsEntries(c dataplane.Capabilities) bool   { return c.Entries }
 func needsFragments(c dataplane.Capabilities) bool { return c.Fragments }
 func needsConflicts(c dataplane.Capabilities) bool { return c.Conflicts }
 func needsAdopt(c dataplane.Capabilities) bool     { return c.Adopt }
-func needsV6(c dataplane.Capabilities) bool        { return c.IPv6 }
+func needsFragments6(c dataplane.Capabilities) bool {
+	return c.IPv6 && c.Fragments
+}
+func needsV6(c dataplane.Capabilities) bool { return c.IPv6 }
 func needsMaglev(c dataplane.Capabilities) bool {
 	return slices.Contains(c.Schedulers, lb.Maglev)
 }

@@ -199,7 +199,7 @@ func ipv6Cases() []Case {
 			tcp S [fd00:0:0:1::2]:1000 > V:80 => A
 			tcp S [fd00:0:0:2::1]:1000 > V:80 => B
 			entries 2`},
-		{Name: "v6: fragments", Setup: "nopersist", Script: `
+		{Name: "v6: fragments", Needs: needsFragments6, Setup: "nopersist", Script: `
 			udp first#70000 [fd00::1]:9 > V:5000 => A
 			udp later#70000 fd00::1 > V => A
 			udp later#70001 fd00::1 > V => drop fragment_unknown

@@ -24,6 +24,7 @@ func setTwice(t *testing.T, factory Factory) {
 	for _, setup := range []string{"", "maglev shared leased"} {
 		w := newWorld(t, Case{Setup: setup})
 		w.bench = factory(t, w.table)
+		w.table.Leased = w.table.Leased && w.bench.Capabilities().Lease
 		w.bench.Lease(true)
 		w.apply()
 		w.do("tcp S 10.0.0.1:1 > V:80 => A")

@@ -218,7 +218,7 @@ func arp(p memory.Packet) *layers.ARP {
 
 // transport is what follows the IP header, as bytes.
 func transport(p memory.Packet, ip gopacket.NetworkLayer) (layers.IPProtocol, []byte, error) {
-	body := gopacket.Payload("sixteen bytes!!!")
+	body := gopacket.Payload("sixty bytes of frame need no pad")
 	switch p.Kind {
 	case memory.TCP:
 		t := &layers.TCP{
