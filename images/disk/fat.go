@@ -30,7 +30,7 @@ func (t FAT) Write(ctx context.Context, image, dir string) error {
 		return fmt.Errorf("make the file system: %w", err)
 	}
 	kib := strconv.FormatInt(t.Size/1024, 10)
-	err := run(ctx, t.Time, "mkfs.vfat", "-F", "32", "-n", t.Label, "-i", fmt.Sprintf("%08X", t.ID), "--invariant", "-C", image, kib)
+	err := run(ctx, t.Time, "mkfs.vfat", "-F", "32", "-n", t.Label, "--invariant", "-i", fmt.Sprintf("%08X", t.ID), "-C", image, kib)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (t FAT) mkdirs(ctx context.Context, image, at string, made map[string]bool)
 		return err
 	}
 	made[at] = true
-	return run(ctx, t.Time, "mmd", "-i", image, "::"+at)
+	return run(ctx, t.Time, "mmd", "-i", image, "::/"+strings.TrimPrefix(at, "/"))
 }
 
 func (t FAT) put(ctx context.Context, image, dir, name string) error {
@@ -66,7 +66,7 @@ func (t FAT) put(ctx context.Context, image, dir, name string) error {
 		return fmt.Errorf("make the file system: %w", err)
 	}
 	defer func() { _ = os.Remove(from) }()
-	return run(ctx, t.Time, "mcopy", "-m", "-i", image, from, "::"+name)
+	return run(ctx, t.Time, "mcopy", "-m", "-i", image, from, "::/"+strings.TrimPrefix(name, "/"))
 }
 
 // run runs a program of Debian's that stamps the given time on what it makes.
