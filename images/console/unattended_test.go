@@ -1,0 +1,38 @@
+package console_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/vosbed/vosbed/appliance/config"
+	"github.com/vosbed/vosbed/appliance/lb"
+	"github.com/vosbed/vosbed/images/console"
+	"github.com/vosbed/vosbed/images/ovfenv"
+)
+
+func TestUnattended(t *testing.T) {
+	cards := []console.Card{{Name: "eth0"}, {Name: "eth1"}}
+	cfg, err := console.Unattended(lb.Config{Node: lb.Node{Name: "lb"}}, cards, map[string]string{
+		ovfenv.Hostname: "lb1", ovfenv.Address: "10.0.0.5/24", ovfenv.Gateway: "10.0.0.1", ovfenv.DNS: "10.0.0.2",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sys := cfg.Node.System
+	if sys.Hostname != "lb1" || sys.Interfaces[0].Name != "eth0" || len(sys.Routes) != 1 || cfg.Node.Management[0].Port() != config.ManagementPort {
+		t.Errorf("%+v", cfg.Node)
+	}
+}
+
+func TestUnattendedMistakes(t *testing.T) {
+	cards := []console.Card{{Name: "eth0"}}
+	_, err := console.Unattended(lb.Config{}, cards, map[string]string{ovfenv.Hostname: "-", ovfenv.DNS: "x", ovfenv.Gateway: "10.0.0.1"})
+	for _, want := range []string{"hostname: ", "dns: ", "gateway: ", "address: "} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not told: %v", want, err)
+		}
+	}
+	if _, err := console.Unattended(lb.Config{}, nil, nil); err == nil {
+		t.Error("a machine without network cards was set up")
+	}
+}

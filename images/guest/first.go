@@ -1,0 +1,137 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vosbed/vosbed/appliance/config"
+	"github.com/vosbed/vosbed/images/console"
+	"github.com/vosbed/vosbed/images/ovfenv"
+)
+
+// factoryName is how an appliance is called until it is set up: two of them side by side
+// have two names.
+func factoryName() string {
+	for _, c := range cards() {
+		if digits := strings.ReplaceAll(c.MAC, ":", ""); len(digits) == 12 {
+			return "lb-" + digits[6:]
+		}
+	}
+	return "lb"
+}
+
+// blank is a configuration that says nothing but a name.
+func blank() []byte { return fmt.Appendf(nil, "node:\n  name: %s\n", factoryName()) }
+
+// Files on a disk with a first configuration: one labelled CIDATA, or the disc that a
+// hypervisor makes of the properties of an OVA (package ovfenv).
+const (
+	seedConfig   = "vosbed.yaml"
+	seedPassword = "password"
+)
+
+// maxSeed bounds such a file in bytes.
+const maxSeed = 1 << 20
+
+// first is what a machine begins with.
+type first struct {
+	config   []byte
+	password string
+}
+
+// firstConfig sees to it that there is a configuration: the one that is there, else one from
+// a seed, else one that says nothing but a name. The password is for the daemon, when it is
+// there: it was never set then.
+func firstConfig() (password string, err error) {
+	if exists(configFile) {
+		return "", nil
+	}
+	f, err := seeded()
+	if err != nil || f.config == nil {
+		f.config = blank()
+	}
+	return f.password, errors.Join(err, writeConfig(f.config))
+}
+
+// seeded is what a seed says, nothing if there is none.
+func seeded() (first, error) {
+	done, err := mountSeed()
+	if err != nil {
+		return first{}, err
+	}
+	defer done()
+	if document, problem := readSeed(ovfenv.File); document != nil || problem != nil {
+		return fromProperties(document, problem)
+	}
+	text, err := readSeed(seedConfig)
+	if text == nil || err != nil {
+		return first{}, err
+	}
+	if _, err = config.ParseDraft(seedConfig, text); err != nil {
+		return first{}, fmt.Errorf("the seed disk's configuration has mistakes and is not used: %w", err)
+	}
+	password, err := readSeed(seedPassword)
+	return first{text, strings.TrimRight(string(password), "\r\n")}, err
+}
+
+// fromProperties does what the console's wizard does, unattended.
+func fromProperties(document []byte, err error) (first, error) {
+	if err != nil {
+		return first{}, err
+	}
+	given, err := ovfenv.Parse(document)
+	if err != nil || len(given) == 0 {
+		return first{}, err
+	}
+	present, err := config.ParseDraft("configuration", blank())
+	if err != nil {
+		return first{}, err
+	}
+	cfg, err := console.Unattended(present, cards(), given)
+	if err != nil {
+		return first{}, fmt.Errorf("the properties of this machine have mistakes and are not used: %w", err)
+	}
+	text, err := config.Encode(cfg)
+	if err != nil {
+		return first{}, fmt.Errorf("the properties of this machine cannot be used: %w", err)
+	}
+	return first{text, given[ovfenv.Password]}, nil
+}
+
+// readSeed reads a file of the mounted seed, nil if it is not there.
+func readSeed(name string) ([]byte, error) {
+	f, err := os.Open(filepath.Join(seedDir, name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the seed disk: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSeed))
+	if err != nil {
+		return nil, fmt.Errorf("read the seed disk: %w", err)
+	}
+	return data, nil
+}
+
+// writeConfig replaces the configuration file as a whole.
+func writeConfig(text []byte) error {
+	next := configFile + ".next"
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	if err := os.Rename(next, configFile); err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	return nil
+}
