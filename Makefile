@@ -6,7 +6,7 @@ PROGRAMS = bin/lbd bin/lbctl bin/simvos bin/vosbed
 BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
 
 .PHONY: help build test setup check lint generate generate-check scenario scenarios mutants demo \
-        test-kernel relock bench bench-failover bench-peers soak-heartbeat clean FORCE
+        test-kernel relock setup-image image image-boot image-test bench bench-failover bench-peers soak-heartbeat clean FORCE
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 20
@@ -37,6 +37,19 @@ setup: bin/testsum ## install the media players that the tests use (Debian packa
 test: setup build ## all tests and the short scenarios; ends with "N passed, N failed"
 	@bin/testsum run
 
+setup-image: bin/testsum
+	@bin/testsum setup-image
+
+image: setup-image bin/mkimage ## build the appliance's disk image in every format, into out/images
+	@bin/mkimage build
+
+image-boot: setup-image bin/mkimage ## boot it in QEMU, its console on this terminal
+	@bin/mkimage boot
+
+image-test: setup-image bin/mkimage ## boot it by BIOS and UEFI on what hypervisors offer, and set it up (minutes)
+	@bin/mkimage build
+	@VOSBED_REQUIRE=image VOSBED_IMAGE=$(CURDIR)/out/images $(GO) test -count=1 -v -timeout 30m ./images/matrix
+
 # Tests of what this machine's kernel may lack, in the kernel that the appliance has.
 IN_KERNEL = VOSBED_REQUIRE=root,ipvs,vlan,netem,warp CGO_ENABLED=0 $(GO) test -trimpath -count=1
 VMEXEC    = $(CURDIR)/bin/vmexec
@@ -51,8 +64,9 @@ test-kernel: bin/vmexec ## tests that need IPVS, VLAN or netem, in Debian's kern
 	@$(IN_KERNEL) -exec "$(VMEXEC)" -run '^TestTCPThroughDirectRouting$$/^clsact$$' $(DATAPLANE)/ebpf
 	@$(IN_KERNEL) -exec "$(VMEXEC) -kernel 6.12" -run '^TestTCPThroughDirectRouting$$' $(DATAPLANE)/ebpf
 
-relock: bin/vmexec ## pin the newest Debian packages that apt knows (apt-get update first)
+relock: bin/vmexec bin/mkimage ## pin the newest Debian packages that apt knows (apt-get update first)
 	@bin/vmexec -relock images/vmexec/lock.json
+	@bin/mkimage relock
 
 check: lint generate-check ## formatting, lint, generated code, go.mod
 	$(GO) mod tidy -diff

@@ -38,11 +38,13 @@ func run() int {
 	var err error
 	switch verb {
 	case "setup":
-		err = setup(ctx)
+		err = setup(ctx, packages())
+	case "setup-image":
+		err = setup(ctx, imagePackages())
 	case "run":
 		err = runAll(ctx)
 	default:
-		fmt.Fprintln(os.Stderr, "usage: testsum setup|run")
+		fmt.Fprintln(os.Stderr, "usage: testsum setup|setup-image|run")
 		return 2
 	}
 	if err != nil {

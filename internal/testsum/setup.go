@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 )
 
 // packages are the Debian packages of the independent clients that tests use, media
@@ -13,12 +14,30 @@ func packages() map[string]string {
 	return map[string]string{"ffprobe": "ffmpeg", "chromium": "chromium"}
 }
 
+// imagePackages are those that build the appliance's image and boot it.
+func imagePackages() map[string]string {
+	return map[string]string{
+		"mkfs.vfat": "dosfstools", "mcopy": "mtools", "mke2fs": "e2fsprogs", "grub-mkimage": "grub-common",
+		"qemu-img": "qemu-utils", "qemu-system-x86_64": "qemu-system-x86", "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
+	}
+}
+
+// isThere says whether a program is on PATH, or a file at its place.
+func isThere(program string) bool {
+	if filepath.IsAbs(program) {
+		_, err := os.Stat(program)
+		return err == nil
+	}
+	_, err := exec.LookPath(program)
+	return err == nil
+}
+
 // setup installs what is missing. Without root or apt it says what is missing and
 // goes on: the tests that need it then say so themselves.
-func setup(ctx context.Context) error {
+func setup(ctx context.Context, wanted map[string]string) error {
 	var missing []string
-	for program, pkg := range packages() {
-		if _, err := exec.LookPath(program); err != nil {
+	for program, pkg := range wanted {
+		if !isThere(program) {
 			missing = append(missing, pkg)
 		}
 	}
@@ -26,7 +45,7 @@ func setup(ctx context.Context) error {
 		return nil
 	}
 	if !canInstall() {
-		fmt.Printf("not installed: %v (install them as root for the full tests)\n", missing)
+		fmt.Printf("not installed: %v (install them as root)\n", missing)
 		return nil
 	}
 	fmt.Printf("installing %v\n", missing)

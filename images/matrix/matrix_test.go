@@ -1,0 +1,261 @@
+package matrix_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vosbed/vosbed/appliance/api"
+	"github.com/vosbed/vosbed/images/console"
+	"github.com/vosbed/vosbed/images/vm"
+	"github.com/vosbed/vosbed/internal/testenv"
+)
+
+// image is what is tested, and whether all of the matrix is: VOSBED_IMAGE is the folder of a
+// build (make image-test), or "build" to build one here and try it once (continuous
+// integration).
+func image(t *testing.T) (path string, all bool) {
+	t.Helper()
+	dir := os.Getenv("VOSBED_IMAGE")
+	if dir == "" {
+		testenv.Missing(t, "image", "VOSBED_IMAGE names no image: run make image-test")
+	}
+	testenv.RequireTool(t, "qemu-system-x86_64")
+	if dir == "build" {
+		return built(t), false
+	}
+	found, err := filepath.Glob(filepath.Join(dir, "*.qcow2"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%s holds %d images: build one (make image)", dir, len(found))
+	}
+	return found[0], true
+}
+
+// built builds an image, which costs half a minute.
+func built(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "images")
+	cmd := exec.CommandContext(t.Context(), "go", "run", "./cmd/mkimage", "build", "--out", out)
+	cmd.Dir = root
+	text, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("build the image: %v\n%s", err, text)
+	}
+	found, err := filepath.Glob(filepath.Join(out, "*.qcow2"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("the build made %v", found)
+	}
+	return found[0]
+}
+
+// freePort is a port of loopback that nobody has at the moment.
+func freePort(t *testing.T) int {
+	t.Helper()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens by TCP
+}
+
+func start(t *testing.T, o vm.Options) (*vm.VM, context.Context) {
+	t.Helper()
+	o.Format, o.Dir = "qcow2", t.TempDir()
+	if o.MemoryMB == 0 {
+		o.MemoryMB = 512
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), vm.Patience)
+	t.Cleanup(cancel)
+	v, err := vm.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(v.Stop)
+	return v, ctx
+}
+
+// answers waits until the WebUI answers on a loopback port, and returns how long it took.
+func answers(ctx context.Context, t *testing.T, port int, since time.Time) time.Duration {
+	t.Helper()
+	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
+	}}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d/lbadmin/login", port), http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res, err := client.Do(req); err == nil {
+			_ = res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return time.Since(since)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("the WebUI does not answer: %v", context.Cause(ctx))
+		}
+	}
+}
+
+const seedText = `node:
+  name: lb1
+  management: ["10.0.2.15:9443"]
+  system:
+    hostname: lb1
+    interfaces:
+      - {name: eth0, addresses: [10.0.2.15/24]}
+    routes:
+      - {to: default, via: 10.0.2.2}
+`
+
+// seed makes a disk with a first configuration and a password.
+func seed(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	at := filepath.Join(dir, "seed.img")
+	run := func(program string, args ...string) {
+		if out, err := exec.CommandContext(t.Context(), testenv.RequireTool(t, program), args...).CombinedOutput(); err != nil {
+			t.Fatalf("%s %v: %s", program, args, out)
+		}
+	}
+	run("mkfs.vfat", "-n", "CIDATA", "-C", at, "1440")
+	for name, text := range map[string]string{"vosbed.yaml": seedText, "password": password + "\n"} {
+		from := filepath.Join(dir, name)
+		if err := os.WriteFile(from, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		run("mcopy", "-i", at, from, "::"+name)
+	}
+	return at
+}
+
+// TestImage sets the image up by its console and boots it on what hypervisors offer, by BIOS
+// and by UEFI. Where the image is built for the test it is booted once by each.
+func TestImage(t *testing.T) {
+	at, all := image(t)
+	t.Run("wizard", func(t *testing.T) { wizard(t, at) })
+	for _, hw := range vm.Hardwares() {
+		for _, uefi := range []bool{true, false} {
+			firmware := map[bool]string{false: "BIOS", true: "UEFI"}[uefi]
+			t.Run(hw.Name+" "+firmware, func(t *testing.T) {
+				port, began := freePort(t), time.Now()
+				v, ctx := start(t, vm.Options{Disk: at, Snapshot: true, Seed: seed(t), UEFI: uefi, Hardware: hw, HTTPS: port})
+				if err := v.Wait(ctx, "vosbed load balancer"); err != nil {
+					t.Fatal(err)
+				}
+				shown := time.Since(began)
+				took := answers(ctx, t, port, began)
+				logIn(ctx, t, port)
+				t.Logf("console after %.1f s, HTTPS after %.1f s", shown.Seconds(), took.Seconds())
+			})
+			if !all {
+				return
+			}
+		}
+	}
+}
+
+// dialog is what a person does: waits for a text, then types a line.
+type dialog struct{ wait, answer string }
+
+func talk(ctx context.Context, t *testing.T, v *vm.VM, lines ...dialog) {
+	t.Helper()
+	for _, l := range lines {
+		if err := v.Wait(ctx, l.wait); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Type(l.answer); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// password is strong enough for the daemon.
+const password = "correct horse 7 battery"
+
+// wizard sets a new machine up over its serial line (guide 9.2), makes a newcomer's
+// mistakes on the way, and logs in to its API.
+func wizard(t *testing.T, at string) {
+	t.Helper()
+	port := freePort(t)
+	v, ctx := start(t, vm.Options{Disk: at, Snapshot: true, Hardware: vm.Hardwares()[0], HTTPS: port})
+	talk(ctx, t, v,
+		dialog{"Not set up yet", ""},
+		dialog{"Host name", "not a name"},
+		dialog{"is no host name", "lb1"},
+		dialog{"Network card", "eth9"},
+		dialog{"is none of them", "1"},
+		dialog{"IP address", "10.0.2.15"},
+		dialog{"IP address", "10.0.2.15/24"},
+		dialog{"Default gateway", "10.9.9.9"},
+		dialog{"is not in the network", "10.0.2.2"},
+		dialog{"DNS servers", "-"},
+		dialog{"Time zone", "Europe/London"},
+		dialog{"NTP servers", "-"},
+		dialog{"Apply these settings?", "yes"},
+		dialog{"Keep them?", "yes"},
+		dialog{"New password", "short"},
+		dialog{"Once more", "short"},
+		dialog{"New password", password},
+		dialog{"Once more", password + "x"},
+		dialog{"The two differ", password},
+		dialog{"Once more", password},
+		dialog{"https://10.0.2.15:9443/lbadmin/", ""},
+	)
+	answers(ctx, t, port, time.Now())
+	logIn(ctx, t, port)
+	talk(ctx, t, v,
+		dialog{"Password of loadbalancer", password},
+		dialog{"Choose", "3"},
+		dialog{"lb1:", "hostname; date +%Z; exit"},
+		dialog{"lb1", ""}, // what hostname said
+	)
+}
+
+// logIn logs in as the guide says. A seed's password is set when the daemon is there, which
+// may be a moment after its pages.
+func logIn(ctx context.Context, t *testing.T, port int) {
+	t.Helper()
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
+	}}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		body := strings.NewReader(fmt.Sprintf(`{"user":%q,"password":%q}`, console.User, password))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("https://127.0.0.1:%d%s", port, api.PathSession), body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		res, err := client.Do(req)
+		if err == nil {
+			err = fmt.Errorf("it answers %s", res.Status)
+			if _ = res.Body.Close(); res.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("log in: %v", err)
+		case <-tick.C:
+		}
+	}
+}

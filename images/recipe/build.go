@@ -1,0 +1,175 @@
+package recipe
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/vosbed/vosbed/images/debian"
+	"github.com/vosbed/vosbed/images/disk"
+	"github.com/vosbed/vosbed/images/guest"
+	"github.com/vosbed/vosbed/images/uki"
+	"github.com/vosbed/vosbed/internal/slots"
+)
+
+// kernelPackage is the beginning of the name of Debian's generic kernel: the cloud kernel
+// lacks what VirtualBox has by default (AHCI, e1000).
+const kernelPackage = "linux-image-"
+
+// Fixed identities: the same disk every time.
+const (
+	diskGUID   = "6E1D2F0A-56F5-4C52-8B6B-76F5B0D5A001"
+	biosGUID   = "6E1D2F0A-56F5-4C52-8B6B-76F5B0D5A002"
+	bootGUID   = "6E1D2F0A-56F5-4C52-8B6B-76F5B0D5A003"
+	configGUID = "6E1D2F0A-56F5-4C52-8B6B-76F5B0D5A004"
+	configUUID = "6e1d2f0a-56f5-4c52-8b6b-76f5b0d5a005"
+	bootID     = 0x76F5B0D5
+)
+
+// Sizes in bytes.
+const (
+	mebibyte   = 1 << 20
+	biosSize   = mebibyte
+	bootSize   = 384 * mebibyte
+	configSize = 512 * mebibyte
+)
+
+// cmdline is the kernel's command line: what it says goes to the screen and to the first
+// serial line.
+const cmdline = "console=ttyS0,115200 console=tty0 quiet loglevel=4 panic=10"
+
+// DiskSize is the size of the disk in bytes (guide 9.1).
+const DiskSize = 20 << 30
+
+// Options say what to build and from what.
+type Options struct {
+	Version  string
+	Lock     debian.Lock
+	Cache    debian.Cache
+	Programs Programs
+	// Dir is where the disk and what is made on the way to it are written.
+	Dir string
+	// Time is that of every file, so that the same sources give the same image.
+	Time time.Time
+	// Say reports progress.
+	Say func(format string, args ...any)
+}
+
+// Result is what was built.
+type Result struct {
+	Disk string // path of the raw disk
+	// Sizes in bytes of the parts, by their names.
+	Sizes map[string]int
+}
+
+type builder struct{ Options }
+
+// deb returns the file of a pinned package.
+func (b *builder) deb(ctx context.Context, name string) (string, error) {
+	p, err := b.Lock.Find(name)
+	if err != nil {
+		return "", err
+	}
+	return b.Cache.Get(ctx, p)
+}
+
+// Build makes the disk.
+func Build(ctx context.Context, o Options) (Result, error) {
+	b := &builder{o}
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return Result{}, fmt.Errorf("make the folder of the image: %w", err)
+	}
+	b.Say("gathering the system")
+	files, err := b.files(ctx, o.Programs)
+	if err != nil {
+		return Result{}, err
+	}
+	initrd, err := files.pack(o.Time.Unix())
+	if err != nil {
+		return Result{}, err
+	}
+	boot, sizes, err := b.bootFiles(ctx, initrd)
+	if err != nil {
+		return Result{}, err
+	}
+	b.Say("laying out the disk")
+	at, err := b.disk(ctx, boot)
+	return Result{Disk: at, Sizes: sizes}, err
+}
+
+// bootFiles are the files of the boot partition.
+func (b *builder) bootFiles(ctx context.Context, initrd []byte) (map[string][]byte, map[string]int, error) {
+	kernel, err := b.one(ctx, kernelPackage, func(p string) bool { return strings.HasPrefix(p, "/boot/vmlinuz-") })
+	if err != nil {
+		return nil, nil, err
+	}
+	stub, err := b.one(ctx, "systemd-boot-efi", func(p string) bool { return path.Base(p) == "linuxx64.efi.stub" })
+	if err != nil {
+		return nil, nil, err
+	}
+	loader, err := b.one(ctx, "systemd-boot-efi", func(p string) bool { return path.Base(p) == "systemd-bootx64.efi" })
+	if err != nil {
+		return nil, nil, err
+	}
+	image, err := uki.Build(stub,
+		uki.Section{Name: ".osrel", Data: []byte(etc(b.Version)["/etc/os-release"])},
+		uki.Section{Name: ".cmdline", Data: []byte(cmdline)},
+		uki.Section{Name: ".linux", Data: kernel},
+		uki.Section{Name: ".initrd", Data: initrd},
+	)
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := slots.Files(slots.A, b.Version, image)
+	if err != nil {
+		return nil, nil, err
+	}
+	files["EFI/BOOT/BOOTX64.EFI"] = loader
+	return files, map[string]int{"kernel": len(kernel), "system": len(initrd), "unified image": len(image)}, nil
+}
+
+// one is one file of a pinned package.
+func (b *builder) one(ctx context.Context, name string, want func(string) bool) ([]byte, error) {
+	deb, err := b.deb(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := debian.One(ctx, deb, want)
+	return f.Data, err
+}
+
+// disk lays out the disk and returns its path.
+func (b *builder) disk(ctx context.Context, boot map[string][]byte) (string, error) {
+	bootImage, configImage := filepath.Join(b.Dir, "boot.fat"), filepath.Join(b.Dir, "config.ext4")
+	fat := disk.FAT{Label: "VOSBED", ID: bootID, Size: bootSize, Files: boot, Time: b.Time}
+	if err := fat.Write(ctx, bootImage, b.Dir); err != nil {
+		return "", err
+	}
+	ext4 := disk.Ext4{Label: guest.ConfigPartition, UUID: configUUID, Size: configSize, Time: b.Time}
+	if err := ext4.Write(ctx, configImage); err != nil {
+		return "", err
+	}
+	code, core, err := b.grub(ctx)
+	if err != nil {
+		return "", err
+	}
+	at := filepath.Join(b.Dir, "vosbed-"+b.Version+".raw")
+	err = disk.Disk{GUID: diskGUID, Size: DiskSize, Boot: code, Core: core, Partitions: []disk.Partition{
+		{Name: "vosbed-bios", Type: disk.TypeBIOS, GUID: biosGUID, Size: biosSize},
+		{Name: guest.BootPartition, Type: disk.TypeESP, GUID: bootGUID, Size: bootSize, Image: bootImage},
+		{Name: guest.ConfigPartition, Type: disk.TypeLinux, GUID: configGUID, Size: configSize, Image: configImage},
+	}}.Write(at)
+	if err != nil {
+		return "", err
+	}
+	for _, scratch := range []string{bootImage, configImage} {
+		if err := os.Remove(scratch); err != nil {
+			return "", fmt.Errorf("tidy up: %w", err)
+		}
+	}
+	return at, nil
+}

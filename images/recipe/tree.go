@@ -1,0 +1,149 @@
+package recipe
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/vosbed/vosbed/images/cpio"
+	"github.com/vosbed/vosbed/images/debian"
+	"github.com/vosbed/vosbed/images/guest"
+)
+
+// tree is the files of the system.
+type tree struct{ entries map[string]cpio.Entry }
+
+func (t *tree) file(at string, mode fs.FileMode, data []byte) {
+	t.entries[at] = cpio.Entry{Path: at, Mode: mode, Data: data}
+}
+
+func (t *tree) link(at, to string) {
+	t.entries[at] = cpio.Entry{Path: at, Mode: fs.ModeSymlink | 0o777, Data: []byte(to)}
+}
+
+// Programs are our own, as built.
+type Programs struct{ Init, Daemon, Control []byte }
+
+// files gathers the system.
+func (b *builder) files(ctx context.Context, p Programs) (*tree, error) {
+	t := &tree{map[string]cpio.Entry{}}
+	t.file("/init", 0o755, p.Init)
+	t.file("/usr/sbin/lbd", 0o755, p.Daemon)
+	t.file("/usr/bin/lbctl", 0o755, p.Control)
+	for _, dir := range []string{"/proc", "/sys", "/dev", "/run", "/tmp", "/var/lib/vosbed", "/root", "/mnt"} {
+		t.entries[dir] = cpio.Entry{Path: dir, Mode: fs.ModeDir | 0o755}
+	}
+	t.entries["/dev/console"] = cpio.Entry{Path: "/dev/console", Mode: fs.ModeCharDevice | 0o600, Major: 5, Minor: 1}
+	for at, text := range etc(b.Version) {
+		t.file(at, 0o644, []byte(text))
+	}
+	if err := b.modules(ctx, t); err != nil {
+		return nil, err
+	}
+	if err := b.busybox(ctx, t); err != nil {
+		return nil, err
+	}
+	if err := b.programs(ctx, t); err != nil {
+		return nil, err
+	}
+	return t, b.zones(ctx, t)
+}
+
+// etc are the texts that programs look for.
+func etc(version string) map[string]string {
+	return map[string]string{
+		"/etc/passwd": "root:x:0:0:root:/root:/bin/sh\n" +
+			"sshd:x:991:991:sshd:/run/sshd:/usr/sbin/nologin\n" +
+			"vosbed-web:x:990:990:web pages:/nonexistent:/usr/sbin/nologin\n" +
+			"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+		"/etc/group":         "root:x:0:\nsshd:x:991:\nvosbed-web:x:990:\nnogroup:x:65534:\n",
+		"/etc/hosts":         "127.0.0.1 localhost\n::1 localhost\n",
+		"/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+		"/etc/os-release":    fmt.Sprintf("NAME=vosbed\nID=vosbed\nVERSION_ID=%s\nPRETTY_NAME=\"vosbed %s\"\n", version, version),
+	}
+}
+
+func (b *builder) modules(ctx context.Context, t *tree) error {
+	deb, err := b.deb(ctx, kernelPackage)
+	if err != nil {
+		return err
+	}
+	index, files, err := Modules(ctx, deb)
+	if err != nil {
+		return err
+	}
+	data, err := index.Encode()
+	if err != nil {
+		return err
+	}
+	t.file(guest.IndexFile, 0o644, data)
+	for at, module := range files {
+		t.file(at, 0o644, module)
+	}
+	return nil
+}
+
+// applets are the commands that a person at the console finds.
+func applets() []string {
+	return strings.Fields("sh ls cat cp mv rm mkdir rmdir ln ps top free df du mount umount dmesg ip ping ping6 route ifconfig arp " +
+		"netstat grep sed awk less more vi head tail wc sort uniq find xargs tar gzip gunzip date uptime kill hostname id env echo printf " +
+		"sleep nslookup wget nc hexdump sha256sum md5sum stty reset clear which true false test chmod chown touch sync")
+}
+
+func (b *builder) busybox(ctx context.Context, t *tree) error {
+	deb, err := b.deb(ctx, "busybox-static")
+	if err != nil {
+		return err
+	}
+	program, err := debian.One(ctx, deb, func(p string) bool { return path.Base(p) == "busybox" && path.Base(path.Dir(p)) == "bin" })
+	if err != nil {
+		return err
+	}
+	t.file("/bin/busybox", 0o755, program.Data)
+	for _, name := range applets() {
+		t.link("/bin/"+name, "busybox")
+	}
+	return nil
+}
+
+// zones are the time zones.
+func (b *builder) zones(ctx context.Context, t *tree) error {
+	deb, err := b.deb(ctx, "tzdata")
+	if err != nil {
+		return err
+	}
+	const root = "/usr/share/zoneinfo/"
+	want := func(p string) bool {
+		return strings.HasPrefix(p, root) && !strings.HasPrefix(p, root+"right/") && !strings.HasPrefix(p, root+"posix/")
+	}
+	return debian.Files(ctx, deb, want, func(f debian.File) error {
+		t.file(f.Path, 0o644, f.Data)
+		return nil
+	})
+}
+
+// pack makes the initial RAM file system.
+func (t *tree) pack(time int64) ([]byte, error) {
+	var plain bytes.Buffer
+	w := cpio.NewWriter(&plain, time)
+	for _, at := range slices.Sorted(maps.Keys(t.entries)) {
+		if err := w.Add(t.entries[at]); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return nil, fmt.Errorf("compress the system: %w", err)
+	}
+	return z.EncodeAll(plain.Bytes(), nil), nil
+}
