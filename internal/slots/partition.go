@@ -192,6 +192,11 @@ func (p Partition) try(slot Slot, version string) error {
 	return p.setEnvironment(environment{first: slot, trying: true, left: Tries})
 }
 
+// Prefer lets both loaders try the system of a slot that was just installed even if the
+// other one is newer, which systemd-boot would take first. The other one is the last resort,
+// and is blessed again when it comes up.
+func (p Partition) Prefer(slot Slot) error { return p.rename(slot.Other(), counter{counted: true}) }
+
 // Bless says that the system of a slot came up healthy: it stays.
 func (p Partition) Bless(slot Slot) error {
 	if err := p.rename(slot, counter{}); err != nil {

@@ -308,3 +308,31 @@ func TestADamagedPartitionIsTold(t *testing.T) {
 		t.Error("a damaged environment was read")
 	}
 }
+
+// TestOlder tries a system that is older than the running one: it comes first all the same,
+// and is given up like any other.
+func TestOlder(t *testing.T) {
+	for name, boot := range map[string]func(*testing.T, Partition) Slot{"uefi": uefi, "bios": bios} {
+		p := fresh(t)
+		if err := p.Install(B, "0.9.0", bytes.NewReader(testuki.Make("kernel", "ram"))); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Prefer(B); err != nil {
+			t.Fatal(err)
+		}
+		for i := range Tries {
+			if got := boot(t, p); got != B {
+				t.Fatalf("%s, start %d: slot %s, want b", name, i, got)
+			}
+		}
+		if got := boot(t, p); got != A {
+			t.Errorf("%s: slot %s after the last try, want a", name, got)
+		}
+		if err := p.Bless(A); err != nil {
+			t.Fatal(err)
+		}
+		if st, err := p.State(); err != nil || st.First != A || !st.Systems[0].Proven {
+			t.Errorf("%s: %+v, %v", name, st, err)
+		}
+	}
+}
