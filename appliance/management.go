@@ -19,7 +19,7 @@ func (a *Appliance) management(ctx context.Context) ([]task, error) {
 	b, d, e := backend{a}, drafts{a}, newExternal(a)
 	people.Directory = e
 	server, err := mgmt.New(mgmt.Options{
-		Backend: mgmt.Backend{Status: b, Operator: b, Table: b, Config: b, Drafts: d, Past: d, Pairing: a.pairing, Graphs: b, Logs: a.book, System: b, Events: a.events, Rates: a.rates, Support: &helpdesk{Appliance: a, people: people}, Backups: &backups{Appliance: a, people: people}, Access: doorkeeper{a}, Authentication: e},
+		Backend: mgmt.Backend{Status: b, Operator: b, Table: b, Config: b, Drafts: d, Past: d, Pairing: a.pairing, Graphs: b, Logs: a.book, System: b, Events: a.events, Rates: a.rates, Support: &helpdesk{Appliance: a, people: people}, Backups: &backups{Appliance: a, people: people}, Access: doorkeeper{a}, Authentication: e, Updates: openUpdates(a)},
 		People:  people,
 		Logger:  a.log, Pin: a.access.pin,
 		TokenFile: filepath.Join(a.opts.StateDir, "token"),

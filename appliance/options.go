@@ -25,7 +25,10 @@ type Options struct {
 	// memory (a model that forwards nothing).
 	Dataplane string
 	// Etc is where the machine's own files are that node.system writes. Default /etc.
-	Etc    string
+	Etc string
+	// Slots says that the machine starts from an image with two slots, into which the
+	// appliance installs its own updates. Otherwise packages update it.
+	Slots  bool
 	Logger *slog.Logger
 }
 
@@ -47,6 +50,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Dataplane == "" {
 		o.Dataplane = "auto"
+	}
+	if o.Etc == "" {
+		o.Etc = "/etc"
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

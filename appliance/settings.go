@@ -49,6 +49,9 @@ func openSettings(o Options) (*settings, lb.Config, error) {
 		return s, draft.Config, nil
 	}
 	cfg, served := s.store.LastGood()
+	if !served {
+		cfg, served = keptConfig(o)
+	}
 	if config.ErrorsOf(err) == nil || !served {
 		return nil, lb.Config{}, &ConfigError{err}
 	}

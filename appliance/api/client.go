@@ -71,6 +71,7 @@ func NewHTTPS(addr, token, pin string) (*Client, error) {
 
 func newHTTP(t *http.Transport) *http.Client {
 	t.MaxIdleConnsPerHost = 2
+	t.ExpectContinueTimeout = readTimeout
 	t.IdleConnTimeout = 30 * time.Second
 	t.MaxResponseHeaderBytes = 16 << 10
 	return &http.Client{
@@ -185,6 +186,12 @@ func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
 // text is sent as it is, YAML.
 type text []byte
 
+// form is sent while it is read, and only once the appliance takes it.
+type form struct {
+	kind string
+	body io.Reader
+}
+
 // raw receives an answer that is not JSON.
 type raw struct {
 	body []byte
@@ -230,6 +237,8 @@ func (c *Client) request(ctx context.Context, method, path string, in any) (*htt
 	case nil:
 	case text:
 		kind, body = "application/yaml", bytes.NewReader(in)
+	case form:
+		kind, body = in.kind, in.body
 	default:
 		data, err := json.Marshal(in)
 		if err != nil {
@@ -244,6 +253,9 @@ func (c *Client) request(ctx context.Context, method, path string, in any) (*htt
 	maps.Copy(req.Header, c.header)
 	if in != nil {
 		req.Header.Set("Content-Type", kind)
+	}
+	if _, long := in.(form); long {
+		req.Header.Set("Expect", "100-continue")
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)

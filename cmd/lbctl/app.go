@@ -84,7 +84,7 @@ Exit codes: 0 done; 1 refused or failed; 2 usage or a mistake in what was given;
 	)
 	cmd.AddCommand(a.draftCommands()...)
 	cmd.AddCommand(a.certificateCommand(), a.fallbackCommand())
-	cmd.AddCommand(a.systemCommand())
+	cmd.AddCommand(a.systemCommand(), a.updateCommand())
 	cmd.SetHelpCommand(helpCommand())
 	cmd.InitDefaultCompletionCmd()
 	a.guardCompletion(cmd)

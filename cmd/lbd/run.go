@@ -39,6 +39,7 @@ func (d *daemon) runCommand() *cobra.Command {
 	flags.StringVar(&opts.BPFFS, "bpffs", "/sys/fs/bpf/vosbed", "`directory` on a bpffs where kernel state outlives the daemon; empty = it does not, and a pair is not possible")
 	flags.StringVar(&opts.Dataplane, "dataplane", "auto", "layer 4 engine: "+strings.Join(appliance.Engines(), ", "))
 	flags.StringVar(&opts.Etc, "etc", "/etc", "`directory` of hostname, resolv.conf, localtime and chrony, which node.system writes")
+	flags.BoolVar(&opts.Slots, "slots", false, "the machine starts from an image of this appliance, which installs its own updates")
 	flags.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	return cmd
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/vosbed/vosbed/images/recipe"
 	"github.com/vosbed/vosbed/images/release"
 	"github.com/vosbed/vosbed/images/sbom"
+	"github.com/vosbed/vosbed/internal/bundle"
 	"github.com/vosbed/vosbed/internal/minisign"
 )
 
@@ -55,7 +56,11 @@ func buildCommand() *cobra.Command {
 		Example: "  mkimage build\n  mkimage build --version 1.2.0 --out /tmp/images",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return builder{version, out, printer(cmd.OutOrStdout())}.build(cmd.Context())
+			key, err := ownKey()
+			if err != nil {
+				return err
+			}
+			return builder{version, out, key.Public(), printer(cmd.OutOrStdout())}.build(cmd.Context())
 		},
 	}
 	cmd.Flags().StringVar(&version, "version", "0.1.0", "`version` of the image")
@@ -71,7 +76,9 @@ func printer(w io.Writer) func(string, ...any) {
 // builder builds a release.
 type builder struct {
 	version, out string
-	say          func(format string, args ...any)
+	// public is the key that the image takes updates by.
+	public minisign.PublicKey
+	say    func(format string, args ...any)
 }
 
 func relockCommand() *cobra.Command {
@@ -128,6 +135,9 @@ func (b builder) build(ctx context.Context) error {
 	if err := os.Remove(disk.Disk); err != nil { // 20 GiB of holes are for nobody
 		return fmt.Errorf("remove the raw disk: %w", err)
 	}
+	if err := b.update(work, disk.System); err != nil {
+		return err
+	}
 	if err := b.describe(ctx, work, disk.Programs); err != nil {
 		return err
 	}
@@ -147,6 +157,7 @@ func (b builder) build(ctx context.Context) error {
 // built is a disk and what is in it.
 type built struct {
 	Disk     string
+	System   []byte
 	Programs []sbom.Program
 }
 
@@ -161,9 +172,9 @@ func (b builder) disk(ctx context.Context, work string) (built, error) {
 		return built{}, err
 	}
 	result, err := recipe.Build(ctx, recipe.Options{
-		Version: b.version, Lock: lock, Cache: cache, Programs: programs, Dir: work, Time: epoch(), Say: b.say,
+		Version: b.version, Lock: lock, Cache: cache, Programs: programs, PublicKey: b.public.File(), Dir: work, Time: epoch(), Say: b.say,
 	})
-	return built{result.Disk, []sbom.Program{{Name: "lbd", Data: programs.Daemon}, {Name: "lbctl", Data: programs.Control}, {Name: "lbinit", Data: programs.Init}}}, err
+	return built{result.Disk, result.System, []sbom.Program{{Name: "lbd", Data: programs.Daemon}, {Name: "lbctl", Data: programs.Control}, {Name: "lbinit", Data: programs.Init}}}, err
 }
 
 // describe packs the virtual machines and the list of what is in them.
@@ -227,15 +238,33 @@ func moduleCache(ctx context.Context) string {
 
 // release signs the folder.
 func (b builder) release(work string) error {
-	at, err := release.KeyPath()
-	if err != nil {
-		return err
-	}
-	key, err := minisign.LoadOrCreate(at)
+	key, err := ownKey()
 	if err != nil {
 		return err
 	}
 	return release.Write(work, release.Options{Name: product, Version: b.version, User: console.User, Key: key})
+}
+
+// ownKey is the key of one's own releases.
+func ownKey() (minisign.SecretKey, error) {
+	at, err := release.KeyPath()
+	if err != nil {
+		return minisign.SecretKey{}, err
+	}
+	return minisign.LoadOrCreate(at)
+}
+
+// update writes the archive of a software update (guide 9.4.2).
+func (b builder) update(work string, system []byte) error {
+	key, err := ownKey()
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(work, product+"-"+b.version+release.Update))
+	if err != nil {
+		return fmt.Errorf("write the update: %w", err)
+	}
+	return errors.Join(bundle.Write(f, b.version, system, key), f.Close())
 }
 
 func inputs() (debian.Lock, debian.Cache, error) {

@@ -58,8 +58,8 @@ func TestSumsDiffer(t *testing.T) {
 		}
 		return at
 	}
-	one := write("one", "aa  x.qcow2\nbb  y.ova\ncc  ReadMe.txt\n")
-	got, err := sumsDiffer(one, write("two", "aa  x.qcow2\nb0  y.ova\nc0  ReadMe.txt\n"))
+	one := write("one", "aa  x.qcow2\nbb  y.ova\ncc  ReadMe.txt\ndd  x.update\n")
+	got, err := sumsDiffer(one, write("two", "aa  x.qcow2\nb0  y.ova\nc0  ReadMe.txt\nd0  x.update\n"))
 	if err != nil || !slices.Equal(got, []string{"y.ova"}) {
 		t.Errorf("%v, %v", got, err)
 	}

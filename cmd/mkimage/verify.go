@@ -52,7 +52,7 @@ func verify(ctx context.Context, dir, keyFile string, rebuild bool, say func(str
 	if !rebuild {
 		return nil
 	}
-	return compareBuilds(ctx, dir, say)
+	return compareBuilds(ctx, dir, key, say)
 }
 
 // publicKey reads a key, or takes that of one's own releases.
@@ -75,7 +75,7 @@ func publicKey(file string) (minisign.PublicKey, error) {
 }
 
 // compareBuilds builds the version that is in a folder again.
-func compareBuilds(ctx context.Context, dir string, say func(string, ...any)) error {
+func compareBuilds(ctx context.Context, dir string, key minisign.PublicKey, say func(string, ...any)) error {
 	image, err := newest(dir)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func compareBuilds(ctx context.Context, dir string, say func(string, ...any)) er
 	}
 	defer func() { _ = os.RemoveAll(temp) }()
 	again := filepath.Join(temp, "images")
-	if err = (builder{version, again, say}).build(ctx); err != nil {
+	if err = (builder{version, again, key, say}).build(ctx); err != nil {
 		return err
 	}
 	differ, err := sumsDiffer(filepath.Join(dir, release.Sums), filepath.Join(again, release.Sums))
@@ -101,7 +101,8 @@ func compareBuilds(ctx context.Context, dir string, say func(string, ...any)) er
 	return nil
 }
 
-// sumsDiffer names the files whose sums differ, but for those that hold the key.
+// sumsDiffer names the files whose sums differ, but for those that hold the key or are
+// signed with it: the system in an update is the one on the disks.
 func sumsDiffer(one, two string) ([]string, error) {
 	a, err := readSums(one)
 	if err != nil {
@@ -113,7 +114,7 @@ func sumsDiffer(one, two string) ([]string, error) {
 	}
 	var out []string
 	for name, sum := range a {
-		if b[name] != sum && name != release.PublicKey && name != release.ReadMe {
+		if b[name] != sum && name != release.PublicKey && name != release.ReadMe && !strings.HasSuffix(name, release.Update) {
 			out = append(out, name)
 		}
 	}

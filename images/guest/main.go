@@ -186,7 +186,7 @@ func (m *machine) services(ctx context.Context) {
 	for _, dir := range []string{lbdState, logDir, filepath.Dir(socketPath), chronyState} {
 		m.trouble("make folders", os.MkdirAll(dir, 0o755))
 	}
-	lbd := m.service("lbd", "/usr/sbin/lbd", "run", "--config", configFile, "--state", lbdState, "--socket", socketPath, "--bpffs", bpfDir)
+	lbd := m.service("lbd", "/usr/sbin/lbd", "run", "--config", configFile, "--state", lbdState, "--socket", socketPath, "--bpffs", bpfDir, "--slots")
 	said := lbd.log.(*logFile) //nolint:forcetypeassert // service made it
 	lbd.ended = func(err error) {
 		m.ended(fmt.Sprintf("the load balancer daemon ended (%v) and starts again: %s", err, said.Last()))

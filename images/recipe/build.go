@@ -51,6 +51,8 @@ type Options struct {
 	Lock     debian.Lock
 	Cache    debian.Cache
 	Programs Programs
+	// PublicKey is the file of the key that updates of this appliance are verified with.
+	PublicKey []byte
 	// Dir is where the disk and what is made on the way to it are written.
 	Dir string
 	// Time is that of every file, so that the same sources give the same image.
@@ -62,6 +64,8 @@ type Options struct {
 // Result is what was built.
 type Result struct {
 	Disk string // path of the raw disk
+	// System is the unified kernel image: all that an update replaces.
+	System []byte
 	// Sizes in bytes of the parts, by their names.
 	Sizes map[string]int
 }
@@ -92,44 +96,49 @@ func Build(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	boot, sizes, err := b.bootFiles(ctx, initrd)
+	system, err := b.system(ctx, initrd)
+	if err != nil {
+		return Result{}, err
+	}
+	boot, err := b.bootFiles(ctx, system)
 	if err != nil {
 		return Result{}, err
 	}
 	b.Say("laying out the disk")
 	at, err := b.disk(ctx, boot)
-	return Result{Disk: at, Sizes: sizes}, err
+	return Result{Disk: at, System: system, Sizes: map[string]int{"system": len(initrd), "unified image": len(system)}}, err
 }
 
-// bootFiles are the files of the boot partition.
-func (b *builder) bootFiles(ctx context.Context, initrd []byte) (map[string][]byte, map[string]int, error) {
+// system is the unified kernel image.
+func (b *builder) system(ctx context.Context, initrd []byte) ([]byte, error) {
 	kernel, err := b.one(ctx, kernelPackage, func(p string) bool { return strings.HasPrefix(p, "/boot/vmlinuz-") })
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	stub, err := b.one(ctx, "systemd-boot-efi", func(p string) bool { return path.Base(p) == "linuxx64.efi.stub" })
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	loader, err := b.one(ctx, "systemd-boot-efi", func(p string) bool { return path.Base(p) == "systemd-bootx64.efi" })
-	if err != nil {
-		return nil, nil, err
-	}
-	image, err := uki.Build(stub,
+	return uki.Build(stub,
 		uki.Section{Name: ".osrel", Data: []byte(etc(b.Version)["/etc/os-release"])},
 		uki.Section{Name: ".cmdline", Data: []byte(cmdline)},
 		uki.Section{Name: ".linux", Data: kernel},
 		uki.Section{Name: ".initrd", Data: initrd},
 	)
+}
+
+// bootFiles are the files of the boot partition.
+func (b *builder) bootFiles(ctx context.Context, system []byte) (map[string][]byte, error) {
+	loader, err := b.one(ctx, "systemd-boot-efi", func(p string) bool { return path.Base(p) == "systemd-bootx64.efi" })
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	files, err := slots.Files(slots.A, b.Version, image)
+	files, err := slots.Files(slots.A, b.Version, system)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	files["EFI/BOOT/BOOTX64.EFI"] = loader
-	return files, map[string]int{"kernel": len(kernel), "system": len(initrd), "unified image": len(image)}, nil
+	return files, nil
 }
 
 // one is one file of a pinned package.

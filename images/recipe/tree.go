@@ -44,6 +44,9 @@ func (b *builder) files(ctx context.Context, p Programs) (*tree, error) {
 	for at, text := range etc(b.Version) {
 		t.file(at, 0o644, []byte(text))
 	}
+	if b.PublicKey != nil {
+		t.file(releaseKey, 0o644, b.PublicKey)
+	}
 	if err := b.modules(ctx, t); err != nil {
 		return nil, err
 	}
@@ -55,6 +58,9 @@ func (b *builder) files(ctx context.Context, p Programs) (*tree, error) {
 	}
 	return t, b.zones(ctx, t)
 }
+
+// releaseKey is where the daemon looks for the key that updates are verified with.
+const releaseKey = "/etc/vosbed/release.pub"
 
 // etc are the texts that programs look for.
 func etc(version string) map[string]string {

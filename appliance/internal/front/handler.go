@@ -2,6 +2,7 @@ package front
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -47,7 +48,9 @@ func toDaemon(socket string, log *slog.Logger) http.Handler {
 		Transport: &http.Transport{
 			DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", socket) },
 			MaxIdleConnsPerHost: 8,
-			IdleConnTimeout:     30 * time.Second,
+			// Who asks first, before the body is sent, is answered by the daemon.
+			ExpectContinueTimeout: headerTimeout,
+			IdleConnTimeout:       30 * time.Second,
 		},
 		// Who has shown no token keeps no connection: strangers must not take the places
 		// of those who have one.
@@ -70,9 +73,35 @@ func toDaemon(socket string, log *slog.Logger) http.Handler {
 			proxy.ServeHTTP(&patient{w}, r)
 			return
 		}
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+		limit := writeTimeout
+		if r.URL.Path == api.PathUpdate && r.Method == http.MethodPost {
+			limit = updateTimeout
+			r.Body = &patientBody{r.Body, http.NewResponseController(w), time.Now().Add(limit)}
+		}
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
 		proxy.ServeHTTP(w, r)
 	})
+}
+
+// updateTimeout bounds the sending and installing of an update.
+const updateTimeout = 15 * time.Minute
+
+// patientBody bounds each reading of a long body and the whole, which takes longer than
+// others.
+type patientBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+	until   time.Time
+}
+
+// Read gives the sender as long for this as for a whole body of others.
+func (b *patientBody) Read(p []byte) (int, error) {
+	within := time.Now().Add(readTimeout)
+	if within.After(b.until) {
+		within = b.until
+	}
+	_ = b.control.SetReadDeadline(within)
+	return b.ReadCloser.Read(p)
 }
 
 // patient bounds each writing of a stream, not the whole.

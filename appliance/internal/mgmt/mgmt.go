@@ -77,6 +77,7 @@ type Backend struct {
 	Backups  Backups
 	System   System
 	Access   Access
+	Updates  Updates
 	// Authentication is who may come in without an account of the node.
 	Authentication Authentication
 	// Events are what happened, by difference of pictures.
@@ -87,7 +88,7 @@ type Backend struct {
 func (b Backend) complete() bool {
 	return b.Status != nil && b.Operator != nil && b.Table != nil && b.Config != nil &&
 		b.Drafts != nil && b.Past != nil && b.Pairing != nil && b.Graphs != nil && b.Logs != nil &&
-		b.Support != nil && b.System != nil && b.Backups != nil && b.Access != nil && b.Events != nil && b.Authentication != nil && b.Rates != nil
+		b.Support != nil && b.System != nil && b.Backups != nil && b.Access != nil && b.Events != nil && b.Authentication != nil && b.Rates != nil && b.Updates != nil
 }
 
 // Filter picks persistence entries; zero fields match everything.
@@ -233,7 +234,7 @@ func guarded(next http.Handler) http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, bodyOf(r))
 		next.ServeHTTP(w, r)
 	})
 }

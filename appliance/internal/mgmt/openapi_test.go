@@ -93,6 +93,10 @@ func exchanges() map[string]exchange {
 		"GET " + api.PathBackup:          {out: "application/gzip"},
 		"POST " + api.PathBackup:         {in: api.BackupSeal{}, out: "application/gzip"},
 		"POST " + api.PathRestore:        {in: api.Restore{}, out: api.Restored{}},
+		"GET " + api.PathUpdate:          {out: api.Update{}},
+		"POST " + api.PathUpdate:         {in: map[string]string{api.UpdateArchive: "binary", api.UpdateChecksum: "binary", api.UpdateOlder: "string"}, out: api.Update{}},
+		"POST " + api.PathUpdateRestart:  {},
+		"POST " + api.PathUpdateBack:     {out: api.UpdateBack{}},
 		"GET " + api.PathSupportChecks:   {out: api.SupportChecks{}},
 		"GET " + api.PathSupportArchive:  {out: "application/gzip"},
 		"GET " + api.PathCertificate:     {out: api.Certificate{}},
@@ -161,6 +165,8 @@ func (d *description) add(r route, x exchange) {
 	}
 	if kind, text := x.in.(string); text {
 		op["requestBody"] = map[string]any{"required": true, "content": map[string]any{kind: map[string]any{"schema": map[string]any{"type": "string"}}}}
+	} else if parts, multi := x.in.(map[string]string); multi {
+		op["requestBody"] = map[string]any{"required": true, "content": map[string]any{"multipart/form-data": map[string]any{"schema": formSchema(parts)}}}
 	} else if x.in != nil {
 		op["requestBody"] = map[string]any{"required": true, "content": map[string]any{"application/json": map[string]any{"schema": d.schema(reflect.TypeOf(x.in))}}}
 	}
@@ -170,6 +176,19 @@ func (d *description) add(r route, x exchange) {
 		d.paths[r.path] = at
 	}
 	at[strings.ToLower(r.method)] = op
+}
+
+// formSchema describes a form with files.
+func formSchema(parts map[string]string) map[string]any {
+	properties := map[string]any{}
+	for name, kind := range parts {
+		one := map[string]any{"type": "string"}
+		if kind == "binary" {
+			one["format"] = kind
+		}
+		properties[name] = one
+	}
+	return map[string]any{"type": "object", "properties": properties, "required": []string{api.UpdateArchive}}
 }
 
 func summary(r route) string {
