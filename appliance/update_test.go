@@ -52,7 +52,7 @@ func withSlots(t *testing.T) (u updates, key minisign.SecretKey, restarts *int) 
 	files["release.pub"] = key.Public().File()
 	for name, data := range files {
 		at := filepath.Join(boot.Dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o700), os.WriteFile(at, data, 0o600)); err != nil {
+		if err = errors.Join(os.MkdirAll(filepath.Dir(at), 0o700), os.WriteFile(at, data, 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -95,14 +95,15 @@ func TestUpdateOfAnImage(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	u.applied.Store(&applied{})
-	if err := u.Restart(ctx); !errors.Is(err, mgmt.ErrRefused) {
+	if err = u.Restart(ctx); !errors.Is(err, mgmt.ErrRefused) {
 		t.Errorf("restart into nothing: %v", err)
 	}
 	var archive bytes.Buffer
-	if err := bundle.Write(&archive, "1.1.0", testuki.Make("k", "r"), key); err != nil {
+	if err = bundle.Write(&archive, "1.1.0", testuki.Make("k", "r"), key); err != nil {
 		t.Fatal(err)
 	}
-	wrong, ok := errors.AsType[*mgmt.FieldsError](func() error { _, err := u.send(t, archive.Bytes(), []byte("x")); return err }())
+	_, err = u.send(t, archive.Bytes(), []byte("x"))
+	wrong, ok := errors.AsType[*mgmt.FieldsError](err)
 	if !ok || wrong.Fields["checksum"] == "" {
 		t.Errorf("%v", wrong)
 	}

@@ -17,28 +17,28 @@ import (
 	"github.com/vosbed/vosbed/internal/minisign"
 )
 
-func newKey(t testing.TB) minisign.SecretKey {
-	t.Helper()
+func newKey(tb testing.TB) minisign.SecretKey {
+	tb.Helper()
 	key, err := minisign.Generate()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }
 
-func write(t testing.TB, version string, system []byte, key minisign.SecretKey) []byte {
-	t.Helper()
+func write(tb testing.TB, system []byte, key minisign.SecretKey) []byte {
+	tb.Helper()
 	var b bytes.Buffer
-	if err := Write(&b, version, system, key); err != nil {
-		t.Fatal(err)
+	if err := Write(&b, "1.2.0", system, key); err != nil {
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }
 
 func TestRoundTrip(t *testing.T) {
 	key, system := newKey(t), bytes.Repeat([]byte("system"), 5000)
-	data := write(t, "1.2.0", system, key)
-	if again := write(t, "1.2.0", system, key); !bytes.Equal(data, again) {
+	data := write(t, system, key)
+	if again := write(t, system, key); !bytes.Equal(data, again) {
 		t.Error("the same system gives other bytes")
 	}
 	a, err := Open(iotest.OneByteReader(bytes.NewReader(data)), key.Public())
@@ -71,7 +71,7 @@ func whole(data []byte, key minisign.PublicKey) error {
 
 func TestTruncated(t *testing.T) {
 	key := newKey(t)
-	data := write(t, "1.2.0", []byte(strings.Repeat("x", 3000)), key)
+	data := write(t, []byte(strings.Repeat("x", 3000)), key)
 	// The last kilobyte is the end mark, which tar lets be missing.
 	for n := 0; n < len(data)-1024-512; n += 100 {
 		if err := whole(data[:n], key.Public()); err == nil {
@@ -87,7 +87,7 @@ func TestTruncated(t *testing.T) {
 func TestTampered(t *testing.T) {
 	key := newKey(t)
 	system := []byte(strings.Repeat("s", 1000))
-	data := write(t, "1.2.0", system, key)
+	data := write(t, system, key)
 	for i := range data {
 		bad := slices.Clone(data)
 		bad[i] ^= 1
@@ -116,7 +116,7 @@ func TestTampered(t *testing.T) {
 }
 
 // pack makes an archive of files as somebody else might.
-func pack(t testing.TB, files ...tar.Header) []byte {
+func pack(t *testing.T, files ...tar.Header) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -180,8 +180,10 @@ func TestStrangeArchives(t *testing.T) {
 		"unknown key":    {with(`"size"`, `"extra":1,"size"`), "unknown field"},
 		"two manifests":  {with("}", "}{}"), "after its end"},
 		"more than that": {pack(t, tar.Header{Name: manifestName, Linkname: good}, tar.Header{Name: signatureName, Linkname: signed(good)}, tar.Header{Name: systemName, Linkname: "x"}, tar.Header{Name: "more", Linkname: "x"}), "more than an update"},
-		"extended": {pack(t, tar.Header{Name: manifestName, Linkname: good, Format: tar.FormatPAX, PAXRecords: map[string]string{"VOSBED.x": "y"}}),
-			"where manifest.json is expected"},
+		"extended": {
+			pack(t, tar.Header{Name: manifestName, Linkname: good, Format: tar.FormatPAX, PAXRecords: map[string]string{"VOSBED.x": "y"}}),
+			"where manifest.json is expected",
+		},
 	}
 	for name, tt := range tests {
 		if err := whole(tt.data, key.Public()); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -250,7 +252,7 @@ func TestChecksum(t *testing.T) {
 func FuzzOpen(f *testing.F) {
 	key := newKey(f)
 	system := []byte("the system")
-	f.Add(write(f, "1.2.0", system, key))
+	f.Add(write(f, system, key))
 	f.Add([]byte("manifest.json"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		a, err := Open(bytes.NewReader(data), key.Public())

@@ -22,6 +22,7 @@ type updates struct{ *fake }
 func (u updates) Update(context.Context) (api.Update, error) {
 	return api.Update{Version: "1.0.0", Slots: []api.UpdateSlot{{Slot: "a", Version: "1.0.0", Running: true}}, Healthy: true, Waiting: []string{}}, u.note("update")
 }
+
 func (u updates) Receive(context.Context) (UpdateUpload, error) {
 	return &sink{fake: u.fake}, u.note("receive")
 }
@@ -136,7 +137,7 @@ func TestUpdateForms(t *testing.T) {
 		if body == nil {
 			kind, body = form(tt.parts...)
 		}
-		r := httptest.NewRequest(http.MethodPost, api.PathUpdate, body)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, api.PathUpdate, body)
 		r.Header.Set("Content-Type", kind)
 		w := httptest.NewRecorder()
 		guarded(onConsole(s.handler)).ServeHTTP(w, r)
@@ -158,7 +159,7 @@ func TestUpdateIsBounded(t *testing.T) {
 	if _, err := w.CreateFormFile("archive", "a"); err != nil {
 		t.Fatal(err)
 	}
-	r := httptest.NewRequest(http.MethodPost, api.PathUpdate, io.MultiReader(&head, readFunc(func(p []byte) (int, error) { clear(p); return len(p), nil })))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, api.PathUpdate, io.MultiReader(&head, readFunc(func(p []byte) (int, error) { clear(p); return len(p), nil })))
 	r.Header.Set("Content-Type", w.FormDataContentType())
 	out := httptest.NewRecorder()
 	guarded(onConsole(s.handler)).ServeHTTP(out, r)

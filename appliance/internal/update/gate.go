@@ -60,10 +60,10 @@ func readPicture(at, running string) (*Picture, error) {
 		return nil, fmt.Errorf("read what served before the update: %w", err)
 	}
 	var p Picture
-	if json.Unmarshal(data, &p) != nil || p.Version == running {
-		return nil, nil
+	if damaged := json.Unmarshal(data, &p); damaged == nil && p.Version != running {
+		return &p, nil
 	}
-	return &p, nil
+	return nil, nil
 }
 
 // forget ends the comparison with what was before: the running system is proven.

@@ -68,12 +68,12 @@ func Open(o Options) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find out which version runs: %w", err)
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err = os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of updates: %w", err)
 	}
 	left, _ := filepath.Glob(filepath.Join(o.Dir, uploadPattern)) // the pattern is well formed
 	for _, at := range left {
-		if err := os.Remove(at); err != nil {
+		if err = os.Remove(at); err != nil {
 			return nil, fmt.Errorf("remove what an update left: %w", err)
 		}
 	}
@@ -158,9 +158,9 @@ func (m *Manager) Back() (restarts bool, err error) {
 	}
 	defer m.one.Unlock()
 	err = m.mounted(func(p slots.Partition) error {
-		st, err := m.look(p)
-		if err != nil {
-			return err
+		st, wrong := m.look(p)
+		if wrong != nil {
+			return wrong
 		}
 		if next, ok := st.Installed(); ok {
 			return errors.Join(p.GoBack(next.Slot), p.Bless(st.Running.Slot))

@@ -89,33 +89,41 @@ func (u *Upload) Install(w Wish) (State, error) {
 		return State{}, err
 	}
 	var out State
-	err = u.m.mounted(func(p slots.Partition) error {
-		st, err := u.m.look(p)
-		if err != nil {
-			return err
-		}
-		if err := u.m.room(p, st, manifest); err != nil {
-			return err
-		}
-		if err := u.m.keep(); err != nil {
-			return full(err)
-		}
-		a, err := u.open()
-		if err != nil {
-			return err
-		}
-		if err := p.Install(st.Running.Slot.Other(), manifest.Version, a); err != nil {
-			return full(err)
-		}
-		if next, _ := bundle.ParseVersion(manifest.Version); next.Compare(u.m.running) < 0 {
-			if err := p.Prefer(st.Running.Slot.Other()); err != nil {
-				return err
-			}
-		}
-		out, err = u.m.look(p)
-		return err
+	err = u.m.mounted(func(p slots.Partition) (wrong error) {
+		out, wrong = u.into(p, manifest)
+		return wrong
 	})
 	return out, err
+}
+
+// into installs the archive on the partition.
+func (u *Upload) into(p slots.Partition, manifest bundle.Manifest) (State, error) {
+	st, err := u.m.look(p)
+	if err != nil {
+		return State{}, err
+	}
+	if err = u.m.room(p, st, manifest); err != nil {
+		return State{}, err
+	}
+	if err = u.m.keep(); err != nil {
+		return State{}, full(err)
+	}
+	a, err := u.open()
+	if err != nil {
+		return State{}, err
+	}
+	other := st.Running.Slot.Other()
+	if err = p.Install(other, manifest.Version, a); err != nil {
+		return State{}, full(err)
+	}
+	next, err := bundle.ParseVersion(manifest.Version)
+	if err == nil && next.Compare(u.m.running) < 0 {
+		err = p.Prefer(other)
+	}
+	if err != nil {
+		return State{}, err
+	}
+	return u.m.look(p)
 }
 
 // open opens the archive from its beginning.
@@ -124,7 +132,7 @@ func (u *Upload) open() (*bundle.Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := u.file.Seek(0, io.SeekStart); err != nil {
+	if _, err = u.file.Seek(0, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("read the archive: %w", err)
 	}
 	a, err := bundle.Open(u.file, key)
@@ -150,7 +158,7 @@ func (u *Upload) verify(w Wish) (bundle.Manifest, error) {
 	case order < 0 && !w.Older:
 		return bundle.Manifest{}, &MistakeError{"archive", fmt.Errorf("it holds version %s, which is older than the running %s: allow an older version if it is meant", next, u.m.running)}
 	}
-	if _, err := io.Copy(io.Discard, a); err != nil {
+	if _, err = io.Copy(io.Discard, a); err != nil {
 		return bundle.Manifest{}, &MistakeError{"archive", err}
 	}
 	return a.Manifest, nil
