@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-//go:embed all:templates static
+//go:embed all:templates static licenses
 var embedded embed.FS
 
 // files are the style sheets, scripts and licences, served under names that carry their

@@ -90,7 +90,7 @@ func TestDateGraphingAndLicense(t *testing.T) {
 	form.Del("graphing.enabled")
 	d.send("/lbadmin/graphing", form).leadsTo("/lbadmin/graphing")
 	has(t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.graphing.enabled": "false"})
-	d.open("/lbadmin/license").want(200, "No key is needed", "Apache License, version 2.0", "Dual BSD/GPL", "idiomorph", "The MIT License")
+	d.open("/lbadmin/license").want(200, "No key is needed", "Apache License, version 2.0", "Dual BSD/GPL", "golang.org/x/sys", "Copyright 2009 The Go Authors", "idiomorph", "The MIT License")
 }
 
 // TestTheMachineIsNotKnown: what is configured can be changed all the same.
