@@ -18,17 +18,27 @@ type Hardware struct {
 	Name string
 	// Disk and Card are QEMU arguments; %s stands for the identity of the drive or net.
 	Disk, Card []string
+	// UEFIDisk replaces Disk where the firmware is UEFI; empty = the same.
+	UEFIDisk []string
 }
 
 // Hardwares are the sets of the boot matrix.
 func Hardwares() []Hardware {
 	virtio := []string{"-device", "virtio-net-pci,netdev=%s,romfile="}
 	return []Hardware{
-		{"kvm", []string{"-device", "virtio-blk-pci,drive=%s,bootindex=1"}, virtio},
-		{"vmware", []string{"-device", "pvscsi,id=s", "-device", "scsi-hd,bus=s.0,drive=%s,bootindex=1"}, []string{"-device", "vmxnet3,netdev=%s,romfile="}},
-		{"virtualbox", []string{"-device", "ahci,id=a", "-device", "ide-hd,bus=a.0,drive=%s,bootindex=1"}, []string{"-device", "e1000,netdev=%s,romfile="}},
-		{"nutanix", []string{"-device", "virtio-scsi-pci,id=s", "-device", "scsi-hd,bus=s.0,drive=%s,bootindex=1"}, virtio},
-		{"ide", []string{"-device", "ide-hd,bus=ide.0,drive=%s,bootindex=1"}, virtio},
+		{Name: "kvm", Disk: []string{"-device", "virtio-blk-pci,drive=%s,bootindex=1"}, Card: virtio},
+		{
+			Name: "vmware", Card: []string{"-device", "vmxnet3,netdev=%s,romfile="},
+			Disk: []string{"-device", "pvscsi,id=s", "-device", "scsi-hd,bus=s.0,drive=%s,bootindex=1"},
+			// Debian's OVMF has no driver for PVSCSI. ESXi offers NVMe as well.
+			UEFIDisk: []string{"-device", "nvme,serial=vosbed,drive=%s,bootindex=1"},
+		},
+		{
+			Name: "virtualbox", Card: []string{"-device", "e1000,netdev=%s,romfile="},
+			Disk: []string{"-device", "ahci,id=a", "-device", "ide-hd,bus=a.0,drive=%s,bootindex=1"},
+		},
+		{Name: "nutanix", Disk: []string{"-device", "virtio-scsi-pci,id=s", "-device", "scsi-hd,bus=s.0,drive=%s,bootindex=1"}, Card: virtio},
+		{Name: "ide", Disk: []string{"-device", "ide-hd,bus=ide.0,drive=%s,bootindex=1"}, Card: virtio},
 	}
 }
 
@@ -65,7 +75,11 @@ func (o Options) args() ([]string, error) {
 		net += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:9443", o.HTTPS)
 	}
 	args = append(args, "-netdev", net)
-	args = slices.Concat(args, filled(o.Hardware.Disk, "disk"), filled(o.Hardware.Card, "net"))
+	disk := o.Hardware.Disk
+	if o.UEFI && len(o.Hardware.UEFIDisk) > 0 {
+		disk = o.Hardware.UEFIDisk
+	}
+	args = slices.Concat(args, filled(disk, "disk"), filled(o.Hardware.Card, "net"))
 	if o.Seed != "" {
 		args = append(args, "-drive", "if=none,id=seed,format=raw,readonly=on,file="+o.Seed, "-device", "virtio-blk-pci,drive=seed")
 	}
