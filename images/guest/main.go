@@ -124,6 +124,7 @@ func (m *machine) start(ctx context.Context) {
 	if password != "" {
 		go m.firstPassword(ctx, password)
 	}
+	go m.prove(ctx)
 	go m.feedWatchdog(ctx)
 }
 

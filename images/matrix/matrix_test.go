@@ -40,14 +40,14 @@ func image(t *testing.T) (path string, all bool) {
 }
 
 // built builds an image, which costs half a minute.
-func built(t *testing.T) string {
+func built(t *testing.T, args ...string) string {
 	t.Helper()
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := filepath.Join(t.TempDir(), "images")
-	cmd := exec.CommandContext(t.Context(), "go", "run", "./cmd/mkimage", "build", "--out", out)
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"run", "./cmd/mkimage", "build", "--out", out}, args...)...)
 	cmd.Dir = root
 	text, err := cmd.CombinedOutput()
 	if err != nil {

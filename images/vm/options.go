@@ -47,6 +47,8 @@ type Options struct {
 	Disk, Format string // path of the disk, and qemu's name of its format
 	// Snapshot leaves the disk as it is: what the machine writes is thrown away.
 	Snapshot bool
+	// Restarts says that the machine may restart itself; otherwise that ends it.
+	Restarts bool
 	Seed     string // path of a second disk, read-only, "" = none
 	UEFI     bool
 	Hardware Hardware
@@ -67,8 +69,11 @@ const (
 func (o Options) args() ([]string, error) {
 	args := []string{
 		"-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", fmt.Sprint(o.MemoryMB),
-		"-nodefaults", "-display", "none", "-vga", "none", "-monitor", "none", "-no-reboot",
+		"-nodefaults", "-display", "none", "-vga", "none", "-monitor", "none",
 		"-drive", fmt.Sprintf("if=none,id=disk,file=%s,format=%s,snapshot=%s", o.Disk, o.Format, onOff(o.Snapshot)),
+	}
+	if !o.Restarts {
+		args = append(args, "-no-reboot")
 	}
 	net := "user,id=net,restrict=on"
 	if o.HTTPS != 0 {

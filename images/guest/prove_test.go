@@ -1,0 +1,53 @@
+package guest
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestProof(t *testing.T) {
+	begin := time.Now
+	for name, tt := range map[string]struct {
+		healthy func(age time.Duration) bool
+		ok      bool
+		by      time.Duration
+	}{
+		"at once":       {func(time.Duration) bool { return true }, true, 20 * time.Second},
+		"never":         {func(time.Duration) bool { return false }, false, proofTime + proofEvery},
+		"late":          {func(age time.Duration) bool { return age > 4*time.Minute }, true, proofTime},
+		"too late":      {func(age time.Duration) bool { return age > proofTime-proofSteady }, false, proofTime + proofEvery},
+		"on and off":    {func(age time.Duration) bool { return age/time.Second%12 < 9 }, false, proofTime + proofEvery},
+		"settles later": {func(age time.Duration) bool { return age/time.Second%12 < 9 || age > time.Minute }, true, 90 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				started := begin()
+				waiting, ok := proof{proofEvery, proofSteady, proofTime, func(context.Context) (bool, string) {
+					return tt.healthy(time.Since(started)), "the checks"
+				}}.wait(t.Context())
+				if took := time.Since(started); ok != tt.ok || took > tt.by {
+					t.Errorf("%v after %s", ok, took)
+				}
+				if !ok && waiting != "the checks" {
+					t.Errorf("it waited for %q", waiting)
+				}
+			})
+		})
+	}
+}
+
+func TestVersionOfTheSystem(t *testing.T) {
+	at := filepath.Join(t.TempDir(), "os-release")
+	for text, want := range map[string]string{"NAME=x\nVERSION_ID=1.2.3\n": "1.2.3", "VERSION_ID=\"1.0\"": "1.0", "NAME=x\n": ""} {
+		if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := osVersion(at); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q gave %q, %v", text, got, err)
+		}
+	}
+}
