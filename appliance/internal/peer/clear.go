@@ -109,7 +109,7 @@ func (s *session) clearHere(ctx context.Context, t Table, c *unconfirmed) bool {
 
 // cleared notes a clearing of either node. It is called with the order held.
 func (s *session) cleared(c clearing) {
-	s.r.out.forget(c)
+	s.r.out.forget(c, time.Now())
 	if s.order.export {
 		s.order.since = append(s.order.since, c)
 	}

@@ -61,10 +61,13 @@ type outbox struct {
 	// fresh collects while leaving is sent: nothing waits behind what comes later.
 	fresh, leaving changes
 	recent, older  map[entryKey]known
-	rotated        time.Time
-	second         time.Time
-	spent          int // refreshes in this second
-	notify         chan struct{}
+	// stale is what the peer knew of before the latest clearings, the last at staled.
+	stale   map[entryKey]known
+	staled  time.Time
+	rotated time.Time
+	second  time.Time
+	spent   int // refreshes in this second
+	notify  chan struct{}
 
 	// lost is since when changes found no room, again the same during a repair; zero
 	// = none.
@@ -85,7 +88,7 @@ func (o *outbox) reset(open bool, now time.Time) {
 	defer o.mu.Unlock()
 	o.open, o.rotated = open, now
 	o.fresh, o.leaving = noChanges(), noChanges()
-	o.recent, o.older = map[entryKey]known{}, map[entryKey]known{}
+	o.recent, o.older, o.stale = map[entryKey]known{}, map[entryKey]known{}, map[entryKey]known{}
 	o.lost, o.again, o.repairing, o.repaired = time.Time{}, time.Time{}, false, time.Time{}
 }
 
@@ -117,6 +120,10 @@ func (o *outbox) offerOne(k entryKey, v known, now time.Time) {
 		if v.seen.Sub(old.seen) < refreshEvery || !o.mayRefresh(now) {
 			return
 		}
+	}
+	if old, ok := o.stale[k]; ok && old.server == v.server && now.Sub(o.staled) < staleTime {
+		o.lose(now)
+		return
 	}
 	if _, ok := o.fresh.list[k]; !ok && len(o.fresh.list)+len(o.leaving.list) >= o.limit {
 		o.lose(now)
@@ -175,12 +182,28 @@ func (o *outbox) learn(table string, entries []lb.PersistenceEntry, now time.Tim
 	}
 }
 
+// staleTime is how late a busy machine may report a change of a table.
+const staleTime = 2 * time.Second
+
 // forget drops what matches a clearing: old changes must not bring entries back, and
-// the peer no longer knows what it knew.
-func (o *outbox) forget(c clearing) {
+// the peer no longer knows what it knew. A table may report only now what it imported
+// before the clearing. Whether such a report is old or news is then for the table itself
+// to say, in a repair.
+func (o *outbox) forget(c clearing, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	matches := func(k entryKey, v known) bool { return c.matches(k, v.server) }
+	if now.Sub(o.staled) >= staleTime {
+		o.stale = map[entryKey]known{}
+	}
+	o.staled = now
+	for _, m := range []map[entryKey]known{o.older, o.recent} {
+		for k, v := range m {
+			if matches(k, v) {
+				o.stale[k] = v
+			}
+		}
+	}
 	for _, m := range []map[entryKey]known{o.fresh.list, o.leaving.list, o.recent, o.older} {
 		maps.DeleteFunc(m, matches)
 	}

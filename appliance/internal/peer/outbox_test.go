@@ -41,18 +41,23 @@ func TestOutboxCoalesces(t *testing.T) {
 		"moved": {func(o *outbox) { o.learn("l4", one("HT1", 0), now); o.offer("l4", one("HT2", 0), now) }, one("HT2", 10*time.Second)},
 		"cleared": {func(o *outbox) {
 			o.offer("l4", one("HT1", 0), now)
-			o.forget(clearing{"l4", dataplane.Selector{Server: "HT1"}})
+			o.forget(clearing{"l4", dataplane.Selector{Server: "HT1"}}, now)
 		}, nil},
 		"back after a clearing": {func(o *outbox) {
 			o.learn("l4", one("HT1", 0), now)
-			o.forget(clearing{"l4", dataplane.Selector{Service: "traffic"}})
-			o.offer("l4", one("HT1", 0), now)
-		}, one("HT1", 10*time.Second)},
+			o.forget(clearing{"l4", dataplane.Selector{Service: "traffic"}}, now)
+			o.offer("l4", one("HT1", 0), at(staleTime))
+		}, one("HT1", 8*time.Second)},
+		"elsewhere after a clearing": {func(o *outbox) {
+			o.learn("l4", one("HT1", 0), now)
+			o.forget(clearing{"l4", dataplane.Selector{Service: "traffic"}}, now)
+			o.offer("l4", one("HT2", 0), now)
+		}, one("HT2", 10*time.Second)},
 		"another's clearing": {func(o *outbox) {
 			o.offer("l4", one("HT1", 0), now)
-			o.forget(clearing{"l7", dataplane.Selector{}})
-			o.forget(clearing{"l4", dataplane.Selector{Client: netip.MustParseAddr("10.0.0.2")}})
-			o.forget(clearing{"l4", dataplane.Selector{Server: "HT2"}})
+			o.forget(clearing{"l7", dataplane.Selector{}}, now)
+			o.forget(clearing{"l4", dataplane.Selector{Client: netip.MustParseAddr("10.0.0.2")}}, now)
+			o.forget(clearing{"l4", dataplane.Selector{Server: "HT2"}}, now)
 		}, one("HT1", 10*time.Second)},
 		"echo after a generation": {func(o *outbox) {
 			o.learn("l4", one("HT1", 0), now)
@@ -272,4 +277,22 @@ func FuzzFrame(f *testing.F) {
 			t.Errorf("a body of %d bytes", len(got.body))
 		}
 	})
+}
+
+// TestALateReport: what was imported before a clearing and is reported after it does not
+// leave as news. A repair says whether it was any.
+func TestALateReport(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	entry := []lb.PersistenceEntry{{Service: "traffic", Client: netip.MustParseAddr("10.0.0.1"), Server: "HT1"}}
+	o := newOutbox()
+	o.reset(true, now)
+	o.learn("l4", entry, now)
+	o.forget(clearing{"l4", dataplane.Selector{}}, now)
+	o.offer("l4", entry, now.Add(staleTime-1))
+	if _, got, _ := o.take(now.Add(staleTime)); len(got) > 0 {
+		t.Errorf("%v leaves as news", got)
+	}
+	if !o.beginRepair(now.Add(staleTime)) {
+		t.Error("no repair tells whether it was news")
+	}
 }
