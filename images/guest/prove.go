@@ -34,9 +34,9 @@ func (m *machine) prove(ctx context.Context) {
 	}
 	daemon := api.NewUnix(socketPath)
 	waiting, ok := proof{every: proofEvery, steady: proofSteady, within: proofTime, look: func(ctx context.Context) (bool, string) {
-		st, err := daemon.Update(ctx)
-		if err != nil {
-			return false, err.Error()
+		st, problem := daemon.Update(ctx)
+		if problem != nil {
+			return false, problem.Error()
 		}
 		return st.Healthy, strings.Join(st.Waiting, "; ")
 	}}.wait(ctx)
