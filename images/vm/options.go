@@ -11,7 +11,7 @@ import (
 
 // Patience is how long a machine may take to boot: emulation is slow, and the machine below
 // it may be busy.
-const Patience = 2 * time.Minute
+const Patience = 4 * time.Minute
 
 // Hardware is a set of devices like a hypervisor's.
 type Hardware struct {
