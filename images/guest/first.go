@@ -11,6 +11,7 @@ import (
 	"github.com/vosbed/vosbed/appliance/config"
 	"github.com/vosbed/vosbed/images/console"
 	"github.com/vosbed/vosbed/images/ovfenv"
+	"github.com/vosbed/vosbed/internal/atomicfile"
 )
 
 // factoryName is how an appliance is called until it is set up: two of them side by side
@@ -54,7 +55,7 @@ func firstConfig() (password string, err error) {
 	if err != nil || f.config == nil {
 		f.config = blank()
 	}
-	return f.password, errors.Join(err, writeConfig(f.config))
+	return f.password, errors.Join(err, atomicfile.Write(configFile, f.config, 0o600))
 }
 
 // seeded is what a seed says, nothing if there is none.
@@ -117,21 +118,4 @@ func readSeed(name string) ([]byte, error) {
 		return nil, fmt.Errorf("read the seed disk: %w", err)
 	}
 	return data, nil
-}
-
-// writeConfig replaces the configuration file as a whole.
-func writeConfig(text []byte) error {
-	next := configFile + ".next"
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("write the configuration: %w", err)
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write the configuration: %w", err)
-	}
-	if err := os.Rename(next, configFile); err != nil {
-		return fmt.Errorf("write the configuration: %w", err)
-	}
-	return nil
 }

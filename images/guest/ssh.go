@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"github.com/go-crypt/crypt/algorithm/shacrypt"
 
 	"github.com/vosbed/vosbed/images/console"
+	"github.com/vosbed/vosbed/internal/atomicfile"
 )
 
 // sshDir holds what SSH keeps: its host key, the password's hash, the keys of people, and
@@ -83,10 +83,7 @@ func keep(path string, data []byte) error {
 	if err := os.MkdirAll(sshDir, 0o700); err != nil {
 		return fmt.Errorf("make SSH's folder: %w", err)
 	}
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
-	}
-	return nil
+	return atomicfile.Write(path, data, 0o600)
 }
 
 // errKey says that a public key is none.

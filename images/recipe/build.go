@@ -66,8 +66,6 @@ type Result struct {
 	Disk string // path of the raw disk
 	// System is the unified kernel image: all that an update replaces.
 	System []byte
-	// Sizes in bytes of the parts, by their names.
-	Sizes map[string]int
 }
 
 type builder struct{ Options }
@@ -106,7 +104,7 @@ func Build(ctx context.Context, o Options) (Result, error) {
 	}
 	b.Say("laying out the disk")
 	at, err := b.disk(ctx, boot)
-	return Result{Disk: at, System: system, Sizes: map[string]int{"system": len(initrd), "unified image": len(system)}}, err
+	return Result{Disk: at, System: system}, err
 }
 
 // system is the unified kernel image.

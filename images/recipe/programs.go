@@ -94,10 +94,11 @@ func (b *builder) libraries(ctx context.Context) (map[string]library, error) {
 	return all, nil
 }
 
-// link adds what is wanted, and what that wants.
+// link adds the dynamic linker, what is wanted, and what that wants.
 func link(t *tree, all map[string]library, want []string) error {
 	var missing []error
 	done := map[string]bool{}
+	want = append(want, linkerName)
 	for len(want) > 0 {
 		name := want[0]
 		want = want[1:]
@@ -116,13 +117,6 @@ func link(t *tree, all map[string]library, want []string) error {
 		}
 		t.file(at, 0o755, lib.data)
 		want = append(want, lib.needed...)
-	}
-	if _, ok := t.entries[linker]; !ok && len(missing) == 0 {
-		if lib, found := all[linkerName]; found {
-			t.file(linker, 0o755, lib.data)
-		} else {
-			missing = append(missing, errors.New("no pinned package has the dynamic linker"))
-		}
 	}
 	return errors.Join(missing...)
 }
