@@ -114,19 +114,8 @@ func answers(ctx context.Context, t *testing.T, port int, since time.Time) time.
 	}
 }
 
-const seedText = `node:
-  name: lb1
-  management: ["10.0.2.15:9443"]
-  system:
-    hostname: lb1
-    interfaces:
-      - {name: eth0, addresses: [10.0.2.15/24]}
-    routes:
-      - {to: default, via: 10.0.2.2}
-`
-
 // seed makes a disk with a first configuration and a password.
-func seed(t *testing.T) string {
+func seed(t *testing.T, text string) string {
 	t.Helper()
 	dir := t.TempDir()
 	at := filepath.Join(dir, "seed.img")
@@ -136,7 +125,7 @@ func seed(t *testing.T) string {
 		}
 	}
 	run("mkfs.vfat", "-n", "CIDATA", "-C", at, "1440")
-	for name, text := range map[string]string{"vosbed.yaml": seedText, "password": password + "\n"} {
+	for name, text := range map[string]string{"vosbed.yaml": text, "password": password + "\n"} {
 		from := filepath.Join(dir, name)
 		if err := os.WriteFile(from, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -146,36 +135,88 @@ func seed(t *testing.T) string {
 	return at
 }
 
+// firmware is what a machine starts by.
+func firmware(uefi bool) string {
+	if uefi {
+		return "UEFI"
+	}
+	return "BIOS"
+}
+
 // TestImage sets the image up by its console and boots it on what hypervisors offer, by BIOS
-// and by UEFI. Where the image is built for the test it is booted once by each.
+// and by UEFI, with the guide's configuration: both VIPs serve. Where the image is built for
+// the test it is booted once by each.
 func TestImage(t *testing.T) {
 	at, all := image(t)
+	sizes(t, filepath.Dir(at))
 	t.Run("wizard", func(t *testing.T) { wizard(t, at) })
 	for _, hw := range vm.Hardwares() {
 		for _, uefi := range []bool{true, false} {
-			firmware := map[bool]string{false: "BIOS", true: "UEFI"}[uefi]
-			t.Run(hw.Name+" "+firmware, func(t *testing.T) {
-				port, began := freePort(t), time.Now()
-				v, ctx := start(t, vm.Options{Disk: at, Snapshot: true, Seed: seed(t), UEFI: uefi, Hardware: hw, HTTPS: port})
-				if err := v.Wait(ctx, "vosbed load balancer"); err != nil {
-					t.Fatal(err)
-				}
-				shown := time.Since(began)
-				took := answers(ctx, t, port, began)
-				logIn(ctx, t, port)
-				t.Logf("console after %.1f s, HTTPS after %.1f s", shown.Seconds(), took.Seconds())
-			})
-			if !all {
-				return
-			}
+			t.Run(hw.Name+" "+firmware(uefi), func(t *testing.T) { row(t, at, hw, uefi) })
+		}
+		if !all {
+			return
 		}
 	}
+}
+
+// row is one row of the boot matrix: a machine with four cards is set up by a seed, shows its
+// console, lets the administrator in, and serves by both VIPs.
+func row(t *testing.T, at string, hw vm.Hardware, uefi bool) {
+	t.Helper()
+	l, began := newLAN(t), time.Now()
+	v, ctx := l.start(t, vm.Options{Disk: at, Snapshot: true, Seed: seed(t, guideConfig(t)), UEFI: uefi, Hardware: hw})
+	if err := v.Wait(ctx, "vosbed load balancer"); err != nil {
+		t.Fatal(err)
+	}
+	shown := time.Since(began)
+	port := l.forward(t, machineIP+":9443")
+	web := answers(ctx, t, port, began)
+	vips := l.serving(ctx, t, began)
+	logIn(ctx, t, port)
+	t.Logf("console after %.1f s, HTTPS after %.1f s, both VIPs serve after %.1f s, %s", shown.Seconds(), web.Seconds(), vips.Seconds(), memory(ctx, t, v))
+}
+
+// sizes prints what the files of a build weigh.
+func sizes(t *testing.T, dir string) {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	must(t, err)
+	for _, f := range files {
+		if info, err := f.Info(); err == nil && info.Size() > 1<<20 {
+			t.Logf("%-28s %6.1f MB", f.Name(), float64(info.Size())/1e6)
+		}
+	}
+}
+
+// memory asks a machine at its console what it has and what is free.
+func memory(ctx context.Context, t *testing.T, v *vm.VM) string {
+	t.Helper()
+	talk(ctx, t, v,
+		dialog{"Press Enter to log in", ""},
+		dialog{"Password of loadbalancer", password},
+		dialog{"Choose", "3"},
+		dialog{"lb1:", "free -m; exit"},
+		dialog{"Swap:", ""},
+	)
+	said := v.Said()
+	fields := strings.Fields(said[strings.LastIndex(said, "Mem:"):])
+	if len(fields) < 7 {
+		t.Fatalf("free(1) says %q", said[strings.LastIndex(said, "Mem:"):])
+	}
+	return fmt.Sprintf("%s of %s MB of memory are available", fields[6], fields[1])
 }
 
 // dialog is what a person does: waits for a text, then types a line.
 type dialog struct{ wait, answer string }
 
-func talk(ctx context.Context, t *testing.T, v *vm.VM, lines ...dialog) {
+// terminal is where a person sits.
+type terminal interface {
+	Wait(ctx context.Context, text string) error
+	Type(line string) error
+}
+
+func talk(ctx context.Context, t *testing.T, v terminal, lines ...dialog) {
 	t.Helper()
 	for _, l := range lines {
 		if err := v.Wait(ctx, l.wait); err != nil {

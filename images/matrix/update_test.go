@@ -50,7 +50,7 @@ func TestUpdate(t *testing.T) {
 func update(t *testing.T, at, good, bad string, uefi bool) {
 	t.Helper()
 	port := freePort(t)
-	v, _ := start(t, vm.Options{Disk: overlay(t, at), Restarts: true, Seed: seed(t), UEFI: uefi, Hardware: vm.Hardwares()[0], HTTPS: port, MemoryMB: 1024})
+	v, _ := start(t, vm.Options{Disk: overlay(t, at), Restarts: true, Seed: seed(t, guideConfig(t)), UEFI: uefi, Hardware: vm.Hardwares()[0], HTTPS: port, MemoryMB: 1024})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*updatePatience)
 	defer cancel()
 	answers(ctx, t, port, time.Now())

@@ -1,5 +1,6 @@
 // Package vm boots disks in QEMU, without KVM, and talks to them over their serial line.
-// The machines have no network but what the caller forwards on loopback.
+// The machines have no network but what the caller forwards on loopback, or the taps that it
+// gives them.
 package vm
 
 import (
@@ -13,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 )
 
@@ -22,15 +22,12 @@ const qemu = "qemu-system-x86_64"
 
 // VM is a running machine.
 type VM struct {
+	*Line
+
 	cmd    *exec.Cmd
 	serial net.Conn
 	ended  chan struct{}
 	err    error
-
-	mu   sync.Mutex
-	said bytes.Buffer
-	read int           // how much of it Wait has passed
-	more chan struct{} // capacity 1
 }
 
 // Start starts a machine. It ends with ctx, or by Stop.
@@ -46,10 +43,11 @@ func Start(ctx context.Context, o Options) (*VM, error) {
 		return nil, fmt.Errorf("listen for the serial line: %w", err)
 	}
 	defer ln.Close()
-	v := &VM{ended: make(chan struct{}), more: make(chan struct{}, 1)}
+	v := &VM{ended: make(chan struct{})}
 	var complaint bytes.Buffer
 	v.cmd = exec.CommandContext(ctx, qemu, append(args, "-serial", "unix:"+socket)...)
 	v.cmd.Stderr = &complaint
+	v.cmd.ExtraFiles = o.taps()
 	v.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err = v.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start qemu: %w", err)
@@ -66,7 +64,7 @@ func Start(ctx context.Context, o Options) (*VM, error) {
 		<-v.ended
 		return nil, errors.Join(v.err, err)
 	}
-	go v.listen()
+	v.Line = NewLine(v.serial, v.serial, v.ended)
 	return v, nil
 }
 
@@ -76,78 +74,33 @@ type Streams struct {
 	Out, Err io.Writer
 }
 
-// Attach runs a machine with its serial line on the caller's terminal until it ends.
+// Attach runs a machine with its serial line on the caller's terminal until it ends, or
+// until the person types Ctrl-A X.
 func Attach(ctx context.Context, o Options, s Streams) error {
 	args, err := o.args()
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, qemu, append(args, "-chardev", "stdio,id=tty,mux=off,signal=off", "-serial", "chardev:tty")...)
+	cmd := exec.CommandContext(ctx, qemu, append(args, "-chardev", "stdio,id=tty,mux=on,signal=off", "-serial", "chardev:tty")...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.In, s.Out, s.Err
+	cmd.ExtraFiles = o.taps()
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("run qemu: %w", err)
 	}
 	return nil
 }
 
-func (v *VM) listen() {
-	buf := make([]byte, 4096)
-	for {
-		n, err := v.serial.Read(buf)
-		v.mu.Lock()
-		v.said.Write(buf[:n])
-		v.mu.Unlock()
-		select {
-		case v.more <- struct{}{}:
-		default:
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// Said is everything that the machine wrote on its serial line.
-func (v *VM) Said() string {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.said.String()
-}
-
 // Wait waits until the machine has written a text since the last one waited for.
 func (v *VM) Wait(ctx context.Context, text string) error {
-	for {
-		if v.passed(text) {
-			return nil
+	err := v.Line.Wait(ctx, text)
+	select {
+	case <-v.ended:
+		if err != nil {
+			return errors.Join(err, v.err)
 		}
-		select {
-		case <-v.more:
-		case <-v.ended:
-			return fmt.Errorf("the machine ended before it said %q: %w\n%s", text, v.err, v.Said())
-		case <-ctx.Done():
-			return fmt.Errorf("the machine did not say %q: %w\n%s", text, context.Cause(ctx), v.Said())
-		}
+	default:
 	}
-}
-
-func (v *VM) passed(text string) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	rest := v.said.Bytes()[v.read:]
-	i := bytes.Index(rest, []byte(text))
-	if i < 0 {
-		return false
-	}
-	v.read += i + len(text)
-	return true
-}
-
-// Type types a line.
-func (v *VM) Type(line string) error {
-	if _, err := v.serial.Write([]byte(line + "\r")); err != nil {
-		return fmt.Errorf("type on the serial line: %w", err)
-	}
-	return nil
+	return err
 }
 
 // Ended waits until the machine has ended by itself.
