@@ -43,14 +43,14 @@ func openUpdates(a *Appliance) updates {
 }
 
 func openManager(o Options) (*update.Manager, error) {
-	version, err := update.RunningVersion(filepath.Join(o.Etc, osRelease))
+	version, err := slots.RunningVersion(filepath.Join(o.Etc, osRelease))
 	if err != nil {
 		return nil, err
 	}
 	return update.Open(update.Options{
 		KeyFile: filepath.Join(o.Etc, releaseKey), Version: version, Dir: filepath.Join(o.StateDir, updateDir),
 		Config: func() ([]byte, error) { return os.ReadFile(o.ConfigFile) },
-		Mount:  update.Mounting(bootMounted), Restart: update.RestartMachine,
+		Mount:  slots.Mounting(bootMounted), Restart: update.RestartMachine,
 	})
 }
 
@@ -60,7 +60,7 @@ func keptConfig(o Options) (cfg lb.Config, ok bool) {
 	if !o.Slots {
 		return lb.Config{}, false
 	}
-	version, err := update.RunningVersion(filepath.Join(o.Etc, osRelease))
+	version, err := slots.RunningVersion(filepath.Join(o.Etc, osRelease))
 	if err != nil {
 		return lb.Config{}, false
 	}

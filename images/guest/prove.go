@@ -3,11 +3,8 @@ package guest
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/internal/slots"
@@ -55,7 +52,7 @@ func (m *machine) prove(ctx context.Context) {
 
 // runningSlot is the slot whose version this system is, and whether it is proven.
 func (m *machine) runningSlot(ctx context.Context) (slot slots.Slot, proven bool, err error) {
-	version, err := osVersion("/etc/os-release")
+	version, err := slots.RunningVersion("/etc/os-release")
 	if err != nil {
 		return "", false, err
 	}
@@ -74,35 +71,12 @@ func (m *machine) runningSlot(ctx context.Context) (slot slots.Slot, proven bool
 	return slot, proven, err
 }
 
-// osVersion is VERSION_ID of os-release(5).
-func osVersion(path string) (string, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("find out which version this is: %w", err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "VERSION_ID="); ok {
-			return strings.Trim(v, `"`), nil
-		}
-	}
-	return "", fmt.Errorf("%s names no version", path)
-}
-
-// withBoot calls use with the boot partition, which is mounted only meanwhile.
+// withBoot calls use with the boot partition, whose disk may come late.
 func (m *machine) withBoot(ctx context.Context, use func(slots.Partition) error) error {
-	dev, err := partition(ctx, BootPartition, func() {})
-	if err != nil {
+	if _, err := partition(ctx, slots.BootPartition, func() {}); err != nil {
 		return err
 	}
-	if err = os.MkdirAll(bootDir, 0o700); err != nil {
-		return fmt.Errorf("make %s: %w", bootDir, err)
-	}
-	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_SYNCHRONOUS
-	if err = unix.Mount(dev, bootDir, "vfat", flags, ""); err != nil {
-		return fmt.Errorf("mount the boot partition: %w", err)
-	}
-	defer func() { _ = unix.Unmount(bootDir, 0) }()
-	return use(slots.Partition{Dir: bootDir})
+	return slots.Mounting(bootDir)(use)
 }
 
 // proof waits until something is healthy for a while.

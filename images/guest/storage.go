@@ -12,13 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vosbed/vosbed/images/ovfenv"
+	"github.com/vosbed/vosbed/internal/slots"
 )
 
-// Names of the partitions (package recipe makes them).
-const (
-	ConfigPartition = "vosbed-config"
-	BootPartition   = "vosbed-boot"
-)
+// ConfigPartition is the name of the partition of what is kept (package recipe makes it).
+const ConfigPartition = "vosbed-config"
 
 // StateDir is where the configuration partition is mounted.
 const StateDir = "/var/lib/vosbed"
@@ -37,7 +35,7 @@ func partition(ctx context.Context, name string, again func()) (string, error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if dev := lookFor(name); dev != "" {
+		if dev := slots.Device(name); dev != "" {
 			return dev, nil
 		}
 		select {
@@ -47,31 +45,6 @@ func partition(ctx context.Context, name string, again func()) (string, error) {
 			again()
 		}
 	}
-}
-
-// lookFor finds the block device whose partition has that name.
-func lookFor(name string) string {
-	events, _ := filepath.Glob("/sys/class/block/*/uevent")
-	for _, at := range events {
-		data, err := os.ReadFile(at)
-		if err != nil {
-			continue
-		}
-		dev, part := "", ""
-		for line := range strings.Lines(string(data)) {
-			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-			switch key {
-			case "DEVNAME":
-				dev = value
-			case "PARTNAME":
-				part = value
-			}
-		}
-		if part == name {
-			return "/dev/" + dev
-		}
-	}
-	return ""
 }
 
 // mountState mounts the configuration partition. Without it the system runs in memory:

@@ -167,7 +167,7 @@ func (b *builder) disk(ctx context.Context, boot map[string][]byte) (string, err
 	at := filepath.Join(b.Dir, "vosbed-"+b.Version+".raw")
 	err = disk.Disk{GUID: diskGUID, Size: DiskSize, Boot: code, Core: core, Partitions: []disk.Partition{
 		{Name: "vosbed-bios", Type: disk.TypeBIOS, GUID: biosGUID, Size: biosSize},
-		{Name: guest.BootPartition, Type: disk.TypeESP, GUID: bootGUID, Size: bootSize, Image: bootImage},
+		{Name: slots.BootPartition, Type: disk.TypeESP, GUID: bootGUID, Size: bootSize, Image: bootImage},
 		{Name: guest.ConfigPartition, Type: disk.TypeLinux, GUID: configGUID, Size: configSize, Image: configImage},
 	}}.Write(at)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/vosbed/vosbed/internal/atomicfile"
@@ -213,20 +212,6 @@ func Kept(dir, version string) ([]byte, error) {
 		return nil, fmt.Errorf("read the configuration that was kept for going back: %w", err)
 	}
 	return text, nil
-}
-
-// RunningVersion is that of the system whose os-release(5) it is given.
-func RunningVersion(osRelease string) (string, error) {
-	text, err := os.ReadFile(osRelease)
-	if err != nil {
-		return "", fmt.Errorf("find out which version runs: %w", err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "VERSION_ID="); ok {
-			return strings.Trim(v, `"'`), nil
-		}
-	}
-	return "", fmt.Errorf("find out which version runs: %s has no VERSION_ID", osRelease)
 }
 
 // key is the public key of the releases.

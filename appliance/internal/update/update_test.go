@@ -308,21 +308,6 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-func TestRunningVersion(t *testing.T) {
-	at := filepath.Join(t.TempDir(), "os-release")
-	for text, want := range map[string]string{"NAME=x\nVERSION_ID=1.2.0\n": "1.2.0", "VERSION_ID=\"12\"": "12", "NAME=x": ""} {
-		if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := RunningVersion(at); got != want || (err != nil) != (want == "") {
-			t.Errorf("%q: %q, %v", text, got, err)
-		}
-	}
-	if _, err := RunningVersion(at + ".no"); err == nil {
-		t.Error("no file gives a version")
-	}
-}
-
 func TestGate(t *testing.T) {
 	when := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	up := lb.Health{Up: true, Last: lb.Verdict{At: when}}
@@ -356,15 +341,5 @@ func TestGate(t *testing.T) {
 		if got := Waiting(tt.now, tt.before); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
 		}
-	}
-}
-
-func TestMountingElsewhere(t *testing.T) {
-	if device(BootPartition) != "" {
-		t.Skip("this machine starts from an image of the appliance")
-	}
-	err := Mounting(t.TempDir())(func(slots.Partition) error { return errors.New("used") })
-	if err == nil || !strings.Contains(err.Error(), "no disk has the partition vosbed-boot") {
-		t.Errorf("%v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package update
+package slots
 
 import (
 	"errors"
@@ -8,8 +8,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/vosbed/vosbed/internal/slots"
 )
 
 // BootPartition is the name of the boot partition in the partition table.
@@ -17,9 +15,9 @@ const BootPartition = "vosbed-boot"
 
 // Mounting mounts the boot partition on a directory only while it is used, and writes
 // through to the disk: the power may fail whenever nothing is being installed.
-func Mounting(at string) func(func(slots.Partition) error) error {
-	return func(use func(slots.Partition) error) error {
-		dev := device(BootPartition)
+func Mounting(at string) func(func(Partition) error) error {
+	return func(use func(Partition) error) error {
+		dev := Device(BootPartition)
 		if dev == "" {
 			return fmt.Errorf("no disk has the partition %s: this machine does not start from an image of this appliance", BootPartition)
 		}
@@ -30,7 +28,7 @@ func Mounting(at string) func(func(slots.Partition) error) error {
 		if err := unix.Mount(dev, at, "vfat", safe|unix.MS_SYNCHRONOUS, "umask=0077"); err != nil {
 			return fmt.Errorf("mount the boot partition %s: %w", dev, err)
 		}
-		err := use(slots.Partition{Dir: at})
+		err := use(Partition{Dir: at})
 		if gone := unix.Unmount(at, 0); gone != nil {
 			err = errors.Join(err, fmt.Errorf("unmount the boot partition: %w", gone))
 		}
@@ -38,8 +36,8 @@ func Mounting(at string) func(func(slots.Partition) error) error {
 	}
 }
 
-// device finds the block device of a partition by its name, "" if there is none.
-func device(name string) string {
+// Device finds the block device of a partition by its name, "" if there is none.
+func Device(name string) string {
 	events, _ := filepath.Glob("/sys/class/block/*/uevent") // the pattern is well formed
 	for _, at := range events {
 		data, err := os.ReadFile(at)
@@ -58,10 +56,16 @@ func device(name string) string {
 	return ""
 }
 
-// RestartMachine asks the first process for a restart: it ends everything in order.
-func RestartMachine() error {
-	if err := unix.Kill(1, unix.SIGINT); err != nil {
-		return fmt.Errorf("restart the machine: %w", err)
+// RunningVersion is that of the system whose os-release(5) it is given.
+func RunningVersion(osRelease string) (string, error) {
+	text, err := os.ReadFile(osRelease)
+	if err != nil {
+		return "", fmt.Errorf("find out which version runs: %w", err)
 	}
-	return nil
+	for line := range strings.Lines(string(text)) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "VERSION_ID="); ok {
+			return strings.Trim(v, `"'`), nil
+		}
+	}
+	return "", fmt.Errorf("find out which version runs: %s has no VERSION_ID", osRelease)
 }
