@@ -5,7 +5,10 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"strings"
 	"time"
+
+	"github.com/vosbed/vosbed/internal/bundle"
 )
 
 // Paths of the software update (guide 9.4). Where packages update the appliance, each is
@@ -15,6 +18,9 @@ const (
 	PathUpdateRestart = "/api/v1/update/restart" // POST: restart into what was installed
 	PathUpdateBack    = "/api/v1/update/back"    // POST UpdateBack: give up what was installed
 )
+
+// MaxUpdate bounds the form that installs an update, in bytes.
+const MaxUpdate = bundle.MaxArchive + bundle.MaxChecksum + 64<<10
 
 // Fields of the form that installs an update.
 const (
@@ -47,6 +53,29 @@ type UpdateSlot struct {
 	TriesLeft int    `json:"tries_left"` // starts of a system that is not proven
 }
 
+// State is what a slot is, in words.
+func (s UpdateSlot) State() string {
+	if s.Version == "" {
+		return "empty"
+	}
+	var words []string
+	if s.Running {
+		words = append(words, "running")
+	}
+	if s.Next && !s.Running {
+		words = append(words, "started next")
+	}
+	switch {
+	case s.Proven:
+		words = append(words, "proven")
+	case s.TriesLeft > 0:
+		words = append(words, "on trial")
+	default:
+		words = append(words, "given up")
+	}
+	return strings.Join(words, ", ")
+}
+
 // UpdateBack tells what going back did.
 type UpdateBack struct {
 	// Restarts says that the machine restarts into the former version; otherwise the
@@ -72,12 +101,25 @@ func (c *Client) Update(ctx context.Context) (Update, error) {
 
 // InstallUpdate sends an update and installs it.
 func (c *Client) InstallUpdate(ctx context.Context, in UpdateFiles) (Update, error) {
+	return c.SendUpdate(ctx, in.write)
+}
+
+// SendUpdate is InstallUpdate with a form that write writes while it is sent, and ends. It
+// has returned when SendUpdate does.
+func (c *Client) SendUpdate(ctx context.Context, write func(*multipart.Writer) error) (Update, error) {
 	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
 	defer cancel()
 	from, to := io.Pipe()
 	w := multipart.NewWriter(to)
-	go func() { to.CloseWithError(in.write(w)) }()
-	defer from.Close() // ends the writer if the body was not read wholly
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		to.CloseWithError(write(w))
+	}()
+	defer func() {
+		_ = from.Close() // ends the writer if the body was not read wholly
+		<-done
+	}()
 	var out Update
 	err := c.do(ctx, http.MethodPost, PathUpdate, form{w.FormDataContentType(), from}, &out)
 	return out, err

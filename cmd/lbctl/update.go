@@ -55,7 +55,7 @@ func updateText(u api.Update, colored bool) string {
 		if s.Version != "" && !s.Proven {
 			tries = strconv.Itoa(s.TriesLeft)
 		}
-		t.rows = append(t.rows, row(s.Slot, orWord(s.Version, "–"), slotWords(s), tries))
+		t.rows = append(t.rows, row(s.Slot, orWord(s.Version, "–"), s.State(), tries))
 	}
 	var b strings.Builder
 	b.WriteString(t.text(colored))
@@ -69,29 +69,6 @@ func updateText(u api.Update, colored bool) string {
 		b.WriteString(paint("▲ waiting", yellow, colored) + "  " + w + "\n")
 	}
 	return b.String()
-}
-
-// slotWords says what a slot is.
-func slotWords(s api.UpdateSlot) string {
-	if s.Version == "" {
-		return "empty"
-	}
-	var words []string
-	if s.Running {
-		words = append(words, "running")
-	}
-	if s.Next && !s.Running {
-		words = append(words, "started next")
-	}
-	switch {
-	case s.Proven:
-		words = append(words, "proven")
-	case s.TriesLeft > 0:
-		words = append(words, "on trial")
-	default:
-		words = append(words, "given up")
-	}
-	return strings.Join(words, ", ")
 }
 
 func (a *app) updateInstallCommand() *cobra.Command {

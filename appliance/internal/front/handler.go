@@ -2,7 +2,6 @@ package front
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
+	"github.com/vosbed/vosbed/internal/longbody"
 )
 
 // writeTimeout bounds one answer of the API; events stream for longer.
@@ -76,7 +76,7 @@ func toDaemon(socket string, log *slog.Logger) http.Handler {
 		limit := writeTimeout
 		if r.URL.Path == api.PathUpdate && r.Method == http.MethodPost {
 			limit = updateTimeout
-			r.Body = &patientBody{r.Body, http.NewResponseController(w), time.Now().Add(limit)}
+			r.Body = longbody.New(r.Body, http.NewResponseController(w), readTimeout, limit)
 		}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
 		proxy.ServeHTTP(w, r)
@@ -85,24 +85,6 @@ func toDaemon(socket string, log *slog.Logger) http.Handler {
 
 // updateTimeout bounds the sending and installing of an update.
 const updateTimeout = 15 * time.Minute
-
-// patientBody bounds each reading of a long body and the whole, which takes longer than
-// others.
-type patientBody struct {
-	io.ReadCloser
-	control *http.ResponseController
-	until   time.Time
-}
-
-// Read gives the sender as long for this as for a whole body of others.
-func (b *patientBody) Read(p []byte) (int, error) {
-	within := time.Now().Add(readTimeout)
-	if within.After(b.until) {
-		within = b.until
-	}
-	_ = b.control.SetReadDeadline(within)
-	return b.ReadCloser.Read(p)
-}
 
 // patient bounds each writing of a stream, not the whole.
 type patient struct{ http.ResponseWriter }

@@ -43,16 +43,13 @@ func (s *Server) updating() []route {
 	}
 }
 
-// Bounds of an update that is sent: in bytes, with what the form adds, and in time.
-const (
-	maxUpdate     = bundle.MaxArchive + bundle.MaxChecksum + 64<<10
-	updateTimeout = 15 * time.Minute
-)
+// updateTimeout bounds the sending and installing of an update.
+const updateTimeout = 15 * time.Minute
 
 // bodyOf bounds the body of a call in bytes.
 func bodyOf(r *http.Request) int64 {
 	if r.Method == http.MethodPost && r.URL.Path == api.PathUpdate {
-		return maxUpdate
+		return api.MaxUpdate
 	}
 	return maxBody
 }

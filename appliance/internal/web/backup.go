@@ -81,7 +81,7 @@ func (v *visit) sendBackup(data []byte) error {
 // sealedBackup is the page of a backup that also holds what is secret.
 func (v *visit) sealedBackup() error {
 	if !v.may(api.RoleAdmin) {
-		return &api.ProblemError{Problem: api.Problem{Status: http.StatusForbidden, Detail: "Your role may not see this page."}}
+		return mayNot()
 	}
 	return v.sealedPage(formError{})
 }

@@ -40,8 +40,10 @@ func (v *visit) withOwnPassword(to []input) []input {
 }
 
 // confirmFirst gives the person's own password if the form of a sensitive action held it.
-func (v *visit) confirmFirst() error {
-	own := v.r.PostFormValue(confirmOwn)
+func (v *visit) confirmFirst() error { return v.confirmBy(v.r.PostFormValue(confirmOwn)) }
+
+// confirmBy gives a password, unless there is none or it was given a moment ago.
+func (v *visit) confirmBy(own string) error {
 	if own == "" || v.session.Confirmed != nil {
 		return nil
 	}

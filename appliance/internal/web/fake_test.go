@@ -100,7 +100,7 @@ func (f *fakeLB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func sensitive(r *http.Request) bool {
 	return r.Method != http.MethodGet && (strings.HasPrefix(r.URL.Path, api.PathAccounts) || strings.HasPrefix(r.URL.Path, api.PathTokens) || r.URL.Path == api.PathPairCreate || r.URL.Path == api.PathPairBreak ||
-		r.URL.Path == api.PathAuthSecret || r.URL.Path == api.PathBackup || r.URL.Path == api.PathRestore || r.URL.Path == api.PathCertificate)
+		r.URL.Path == api.PathAuthSecret || r.URL.Path == api.PathBackup || r.URL.Path == api.PathRestore || r.URL.Path == api.PathCertificate || strings.HasPrefix(r.URL.Path, api.PathUpdate))
 }
 
 func (f *fakeLB) confirm(w http.ResponseWriter, body []byte) {
@@ -224,6 +224,9 @@ func deployment() map[string]any {
 		"POST " + api.PathRestore:                                    api.Restored{Node: "lb9", Revision: "r9", Restored: []string{"the configuration is pending"}, LeftOut: []string{"the settings of node lb9 itself: this is lb1"}},
 		"GET " + api.PathSupportChecks:                               sickTree(),
 		"GET " + api.PathSupportArchive:                              []byte("packed"),
+		"GET " + api.PathUpdate:                                      installed(),
+		"POST " + api.PathUpdate:                                     waitingUpdate(),
+		"POST " + api.PathUpdateBack:                                 api.UpdateBack{Restarts: true},
 		"GET " + api.PathAuth:                                        api.AuthState{Source: "ldap", Secrets: []string{"ldap", "radius"}, Warnings: []string{"passwords cross the network as plain text"}},
 		"POST " + api.PathAuthTest:                                   api.AuthTested{Source: "ldap", Text: "the name or the password is wrong"},
 		"POST " + api.PathPairPeer:                                   api.PeerReport{Address: "192.168.94.102:9443", Fingerprint: "sha256//abc", Locals: []string{"192.168.94.101"}, Blocks: []string{}},

@@ -154,21 +154,26 @@ func (d *desk) submit(f filled) *got {
 	}
 	var b bytes.Buffer
 	m := multipart.NewWriter(&b)
-	files := map[string]bool{}
+	shown := map[string]bool{}
 	for _, c := range f.fields {
-		if attr(c, "type") == "file" {
-			files[attr(c, "name")] = true
-			w, err := m.CreateFormFile(attr(c, "name"), "../../"+attack)
-			if err != nil {
-				d.t.Fatal(err)
-			}
-			_, _ = w.Write([]byte("\x1f\x8b" + attack))
-		}
+		shown[attr(c, "name")] = true
 	}
-	for name := range f.values {
-		if !files[name] {
+	for name := range f.values { // hidden ones, and the person's own password, stand first
+		if !shown[name] {
 			_ = m.WriteField(name, f.values.Get(name))
 		}
+	}
+	for _, c := range f.fields {
+		name := attr(c, "name")
+		if attr(c, "type") != "file" {
+			_ = m.WriteField(name, f.values.Get(name))
+			continue
+		}
+		w, err := m.CreateFormFile(name, "../../"+attack)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		_, _ = w.Write([]byte("\x1f\x8b" + attack))
 	}
 	_ = m.Close()
 	return d.raw(f.action, m.FormDataContentType(), b.String())

@@ -14,6 +14,7 @@ func maintenanceScreens() []screen {
 	return []screen{
 		{"restart", Root + "restart", groupMaintenance, "Restart Services", api.RoleAdmin, (*visit).restart},
 		{"backup", Root + "backup", groupMaintenance, "Backup & Restore", api.RoleAuditor, (*visit).backup},
+		{"update", updatePath, groupMaintenance, updateTitle, api.RoleAuditor, (*visit).update},
 		{"fallback", fallbackPath, groupMaintenance, fallbackTitle, api.RoleAuditor, (*visit).fallback},
 		{"history", Root + "history", groupMaintenance, "Configuration History", api.RoleAuditor, (*visit).history},
 		{"passwords", Root + "passwords", groupMaintenance, "Passwords", api.RoleAuditor, (*visit).passwords},

@@ -61,12 +61,17 @@ func (s *Server) routes() []route {
 	for _, one := range screens() {
 		out = append(out, route{method: http.MethodGet, path: exact(one.path), serve: func(v *visit) error {
 			if !v.may(one.role) {
-				return &api.ProblemError{Problem: api.Problem{Status: http.StatusForbidden, Detail: "Your role may not see this page."}}
+				return mayNot()
 			}
 			return one.show(v)
 		}})
 	}
-	return slices.Concat(out, overviewRoutes(), clusterRoutes(), maintenanceRoutes(), tokensRoutes(), reportRoutes(), supportRoutes(), fallbackRoutes(), localRoutes(), loginRoutes())
+	return slices.Concat(out, overviewRoutes(), clusterRoutes(), maintenanceRoutes(), tokensRoutes(), updateRoutes(), reportRoutes(), supportRoutes(), fallbackRoutes(), localRoutes(), loginRoutes())
+}
+
+// mayNot is the answer to whoever has not the role for a page.
+func mayNot() error {
+	return &api.ProblemError{Problem: api.Problem{Status: http.StatusForbidden, Detail: "Your role may not see this page."}}
 }
 
 // exact keeps the root from matching everything below it.

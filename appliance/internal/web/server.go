@@ -77,9 +77,18 @@ func hardened(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		r.Body = http.MaxBytesReader(w, r.Body, bodyOf(r))
 		next.ServeHTTP(w, r)
 	})
+}
+
+// bodyOf bounds the body of a request in bytes: only the files of an update are longer than
+// a form.
+func bodyOf(r *http.Request) int64 {
+	if r.Method == http.MethodPost && r.URL.Path == offlinePath && strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") {
+		return api.MaxUpdate
+	}
+	return maxForm
 }
 
 // route is one row of the router. Every row but an open one needs a session.
