@@ -61,8 +61,10 @@ test-kernel: bin/vmexec ## tests that need IPVS, VLAN or netem, in Debian's kern
 	@$(IN_KERNEL) -exec "$(VMEXEC) -kernel 6.12" ./images/vmexec
 	@$(IN_KERNEL) -exec "$(VMEXEC) -warp" $(DATAPLANE)/ipvs
 	@$(IN_KERNEL) -exec "$(VMEXEC) -warp -kernel 6.12" $(DATAPLANE)/ipvs
-	@$(IN_KERNEL) -exec "$(VMEXEC)" -run '^TestTCPThroughDirectRouting$$/^clsact$$' $(DATAPLANE)/ebpf
-	@$(IN_KERNEL) -exec "$(VMEXEC) -kernel 6.12" -run '^TestTCPThroughDirectRouting$$' $(DATAPLANE)/ebpf
+	@$(IN_KERNEL) -exec "$(VMEXEC)" -run '^TestTCPThrough(DirectRouting|AVLAN)$$/^clsact$$' $(DATAPLANE)/ebpf
+	@$(IN_KERNEL) -exec "$(VMEXEC) -kernel 6.12" -run '^TestTCPThrough(DirectRouting|AVLAN)$$' $(DATAPLANE)/ebpf
+	@$(IN_KERNEL) -exec "$(VMEXEC)" -run 'VLAN|AnnouncementsReach' ./appliance/internal/system ./appliance/internal/vip
+	@$(IN_KERNEL) -exec "$(VMEXEC) -kernel 6.12" -run 'VLAN|AnnouncementsReach' ./appliance/internal/system ./appliance/internal/vip
 
 relock: bin/vmexec bin/mkimage ## pin the newest Debian packages that apt knows (apt-get update first)
 	@bin/vmexec -relock images/vmexec/lock.json

@@ -62,6 +62,14 @@ func (a *Appliance) unfit(cfg lb.Config) []draft.Mistake {
 		a.log.Warn("the machine's addresses cannot be read: whether the configuration keeps those of this node is not judged", "err", err)
 		return out
 	}
+	for i, one := range cfg.Node.System.Interfaces {
+		if v := one.VLAN; !v.Zero() && !there(cfg.Node.System, facts, v.Link) {
+			out = append(out, draft.Mistake{
+				Path: fmt.Sprintf("node.system.interfaces[%d].vlan.link", i), Message: fmt.Sprintf("there is no interface %q on this machine that could carry VLAN %d", v.Link, v.ID),
+				Hint: "write the name of one that Network Interface Configuration (lbctl system) shows",
+			})
+		}
+	}
 	for _, need := range config.Needs(cfg.Node) {
 		if !keeps(cfg.Node.System, facts, need) {
 			out = append(out, draft.Mistake{
@@ -71,6 +79,12 @@ func (a *Appliance) unfit(cfg lb.Config) []draft.Mistake {
 		}
 	}
 	return out
+}
+
+// there says whether the machine has an interface, or will have it as a VLAN.
+func there(want lb.System, facts system.Facts, name string) bool {
+	i, ours := want.Interface(name)
+	return ours && !i.VLAN.Zero() || slices.ContainsFunc(facts.NICs, func(n system.NIC) bool { return n.Name == name })
 }
 
 // keeps says whether a node would have an address: by its configuration, or as somebody
@@ -130,6 +144,9 @@ func (b backend) System(context.Context) (api.System, error) {
 	}
 	for _, n := range f.NICs {
 		one := api.NIC{Name: n.Name, MAC: n.MAC, MTU: n.MTU, Up: n.Up, Carrier: n.Carrier, SpeedMbps: n.Speed, Addresses: []api.NICAddress{}}
+		if v := n.VLAN; !v.Zero() {
+			one.VLAN = &api.NICVLAN{Link: v.Link, ID: v.ID}
+		}
 		for _, h := range n.Addrs {
 			one.Addresses = append(one.Addresses, api.NICAddress{Address: h.Prefix.String(), Origin: string(h.Origin)})
 		}

@@ -39,7 +39,14 @@ type NIC struct {
 	Up        bool         `json:"up"`
 	Carrier   bool         `json:"carrier"`
 	SpeedMbps int          `json:"speed_mbps,omitempty"`
+	VLAN      *NICVLAN     `json:"vlan,omitempty"`
 	Addresses []NICAddress `json:"addresses"`
+}
+
+// NICVLAN is of what interface one is which VLAN.
+type NICVLAN struct {
+	Link string `json:"link"`
+	ID   int    `json:"id"`
 }
 
 // NICAddress is an address with the length of its network's prefix.

@@ -46,6 +46,9 @@ func interfaceItems(n lb.Node) (out []item) {
 		case text == "":
 			text = "enabled"
 		}
+		if f.VLAN.ID != nil {
+			text += fmt.Sprintf(", VLAN %d of %s", *f.VLAN.ID, f.VLAN.Link)
+		}
 		if f.MTU != nil {
 			text += fmt.Sprintf(", MTU %d", *f.MTU)
 		}

@@ -117,6 +117,7 @@ func validateInterfaces(r *reader, all []lb.Interface) {
 		}
 		validateMTU(r, path+".mtu", one.MTU, six)
 	}
+	validateVLANs(r, all)
 }
 
 // interfaceName says whether Linux takes it as the name of an interface (dev_valid_name).

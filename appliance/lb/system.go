@@ -28,7 +28,8 @@ type DNS struct {
 type Interface struct {
 	Name  string
 	Addrs []netip.Prefix // an address with the length of its network's prefix
-	MTU   int            // bytes, 0 = as it is
+	MTU   int            // bytes, 0 = as it is; of a VLAN that of its link
+	VLAN  VLAN
 	// Disabled takes the link down. It has none of Addrs then.
 	Disabled bool
 }

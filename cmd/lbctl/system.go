@@ -23,6 +23,8 @@ ever changed. Changes of interfaces and routes are applied on trial, so that a s
 does not cut the node off.`,
 		Example: `  lbctl system
   lbctl set system interfaces[0].name=eth1 interfaces[0].addresses=10.94.0.1/30
+  lbctl set system interfaces[1].name=eth1.100 interfaces[1].vlan.link=eth1 \
+                   interfaces[1].vlan.id=100 interfaces[1].addresses=10.100.0.1/24
   lbctl changes && lbctl apply --trial 60s
   lbctl system && lbctl keep`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -77,7 +79,11 @@ func nicRow(n api.NIC) []cell {
 	for _, at := range n.Addresses {
 		addrs = append(addrs, fmt.Sprintf("%s (%s)", at.Address, made(at.Origin)))
 	}
-	out := row(n.Name, "", n.MAC, strconv.Itoa(n.MTU), speed, strings.Join(addrs, " "))
+	name := n.Name
+	if v := n.VLAN; v != nil {
+		name += fmt.Sprintf(" (VLAN %d of %s)", v.ID, v.Link)
+	}
+	out := row(name, "", n.MAC, strconv.Itoa(n.MTU), speed, strings.Join(addrs, " "))
 	out[1] = link
 	return out
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/appliance/config"
+	"github.com/vosbed/vosbed/appliance/lb"
 	"github.com/vosbed/vosbed/images/console"
 )
 
@@ -174,10 +175,10 @@ func wants(t *testing.T, said string, texts ...string) {
 func TestSetUp(t *testing.T) {
 	d := &daemon{force: blank}
 	said := sit(t, d, "", // log in
-		"-bad-", "lb1", "2", "1", "10.0.0.5", "10.0.0.5/24", "10.9.9.9", "10.0.0.5", "10.0.0.1", "x", "10.0.0.2, 10.0.0.3", "", "ntp.example.org",
+		"-bad-", "lb1", "2", "1", "4095", "", "10.0.0.5", "10.0.0.5/24", "10.9.9.9", "10.0.0.5", "10.0.0.1", "x", "10.0.0.2, 10.0.0.3", "", "ntp.example.org",
 		"yes", "yes",
 		"short", "short", "long enough for it", "another", "long enough for it", "long enough for it")
-	wants(t, said, "Not set up yet", "is no host name", "is none of them", "is not in the network", "is this machine's own address",
+	wants(t, said, "Not set up yet", "is no host name", "is none of them", "is no number of a VLAN", "is not in the network", "is this machine's own address",
 		"go back in 60 seconds", "the password is too short", "The two differ", "The password is set.", "WebUI: https://10.0.0.5:9443/lbadmin/")
 	cfg, err := config.ParseDraft("config", []byte(d.force))
 	if err != nil {
@@ -204,7 +205,7 @@ func TestAnotherAddress(t *testing.T) {
       - {to: 172.16.0.0/12, via: 192.168.7.9}
 services: []
 `}
-	sit(t, d, "", "secret secret", "1", "", "", "10.0.1.6/24", "10.0.1.1", "", "", "", "yes", "yes", "")
+	sit(t, d, "", "secret secret", "1", "", "", "", "10.0.1.6/24", "10.0.1.1", "", "", "", "yes", "yes", "")
 	for _, want := range []string{"10.0.1.6:9443", "192.168.7.1:9443", "10.0.1.6/24", "192.168.7.1/24", "via: 10.0.1.1", "172.16.0.0/12"} {
 		if !strings.Contains(d.force, want) {
 			t.Errorf("%s is not there:\n%s", want, d.force)
@@ -215,8 +216,31 @@ services: []
 	}
 }
 
+// The address moves to a VLAN of the card and back; what else is there stays.
+func TestVLAN(t *testing.T) {
+	const others = "    - name: eth1\n      addresses: [192.168.7.1/24]\n"
+	d := &daemon{password: "secret secret", force: "node:\n  name: lb1\n  management: [\"10.0.0.5:9443\"]\n  system:\n    interfaces:\n    - {name: eth0, addresses: [10.0.0.5/24]}\n" + others}
+	said := sit(t, d, "", "secret secret", "1", "", "", "100", "", "-", "", "", "", "yes", "yes", "")
+	wants(t, said, "VLAN             100", "[10.0.0.5/24]")
+	interfaces := func() []lb.Interface {
+		cfg, err := config.ParseDraft("config", []byte(d.force))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, d.force)
+		}
+		return cfg.Node.System.Interfaces
+	}
+	if got := interfaces(); len(got) != 3 || got[1].Name != "eth0" || len(got[1].Addrs) != 0 ||
+		got[2].Name != "eth0.100" || got[2].VLAN != (lb.VLAN{Link: "eth0", ID: 100}) || got[2].Addrs[0].String() != "10.0.0.5/24" {
+		t.Errorf("%+v", got)
+	}
+	sit(t, d, "", "secret secret", "1", "", "", "-", "", "-", "", "", "", "yes", "yes", "")
+	if got := interfaces(); len(got) != 2 || got[1].Name != "eth0" || got[1].Addrs[0].String() != "10.0.0.5/24" {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestNothingIsTakenWithoutAYes(t *testing.T) {
-	answers := []string{"", "", "", "10.0.0.5/24", "10.0.0.1", "", "", ""}
+	answers := []string{"", "", "", "", "10.0.0.5/24", "10.0.0.1", "", "", ""}
 	for name, rest := range map[string][]string{"no": {"no"}, "taken back": {"yes", "no"}} {
 		d := &daemon{force: blank}
 		said := sit(t, d, append(answers, rest...)...)
@@ -234,7 +258,7 @@ func TestNothingIsTakenWithoutAYes(t *testing.T) {
 }
 
 func TestWhatCannotBeIsTold(t *testing.T) {
-	answers := []string{"", "", "", "10.0.0.5/24", "10.0.0.1", "", "", "", "yes"}
+	answers := []string{"", "", "", "", "10.0.0.5/24", "10.0.0.1", "", "", "", "yes"}
 	d := &daemon{force: blank, refused: []api.Mistake{{Path: "node.system", Message: "this is wrong"}}}
 	wants(t, sit(t, d, answers...), "this cannot be", "node.system: this is wrong")
 	d = &daemon{force: blank, pending: 2}

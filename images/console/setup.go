@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +30,11 @@ func (m *Machine) setUpNetwork(ctx context.Context, t Terminal) error {
 	if err != nil {
 		return err
 	}
-	answered, err := ask(t, m.Cards(), presentIn(cfg))
+	vlans := func(c Card) bool {
+		i, ours := cfg.Node.System.Interface(c.Name)
+		return ours && !i.VLAN.Zero()
+	}
+	answered, err := ask(t, slices.DeleteFunc(m.Cards(), vlans), presentIn(cfg))
 	if err != nil {
 		return err
 	}

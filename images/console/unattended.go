@@ -20,6 +20,7 @@ func Unattended(cfg lb.Config, cards []Card, given map[string]string) (lb.Config
 	s.Card = cards[0].Name
 	err := errors.Join(
 		take(given, ovfenv.Hostname, &s.Hostname, hostname),
+		take(given, ovfenv.VLAN, &s.VLAN, vlan),
 		take(given, ovfenv.Address, &s.Address, netip.ParsePrefix),
 		take(given, ovfenv.Gateway, &s.Gateway, s.gateway),
 		take(given, ovfenv.DNS, &s.DNS, list(netip.ParseAddr)),

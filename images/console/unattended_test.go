@@ -18,6 +18,10 @@ func TestUnattended(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tagged, err := console.Unattended(lb.Config{Node: lb.Node{Name: "lb"}}, cards, map[string]string{ovfenv.VLAN: "100", ovfenv.Address: "10.0.0.5/24"})
+	if all := tagged.Node.System.Interfaces; err != nil || len(all) != 2 || all[0].Name != "eth0" || all[1].VLAN != (lb.VLAN{Link: "eth0", ID: 100}) || len(all[1].Addrs) != 1 {
+		t.Errorf("%+v, %v", all, err)
+	}
 	sys := cfg.Node.System
 	if sys.Hostname != "lb1" || sys.Interfaces[0].Name != "eth0" || len(sys.Routes) != 1 || cfg.Node.Management[0].Port() != config.ManagementPort {
 		t.Errorf("%+v", cfg.Node)
@@ -26,8 +30,8 @@ func TestUnattended(t *testing.T) {
 
 func TestUnattendedMistakes(t *testing.T) {
 	cards := []console.Card{{Name: "eth0"}}
-	_, err := console.Unattended(lb.Config{}, cards, map[string]string{ovfenv.Hostname: "-", ovfenv.DNS: "x", ovfenv.Gateway: "10.0.0.1"})
-	for _, want := range []string{"hostname: ", "dns: ", "gateway: ", "address: "} {
+	_, err := console.Unattended(lb.Config{}, cards, map[string]string{ovfenv.Hostname: "-", ovfenv.DNS: "x", ovfenv.VLAN: "0", ovfenv.Gateway: "10.0.0.1"})
+	for _, want := range []string{"hostname: ", "dns: ", "vlan: ", "gateway: ", "address: "} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not told: %v", want, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 type setup struct {
 	Hostname string
 	Card     string
+	VLAN     int // 0 = the card itself
 	Address  netip.Prefix
 	Gateway  netip.Addr
 	DNS      []netip.Addr
@@ -40,6 +42,7 @@ func ask(t Terminal, cards []Card, present setup) (setup, error) {
 	questions := []func() error{
 		func() error { return askText(t, "Host name", &s.Hostname, hostname) },
 		func() error { return askCard(t, cards, &s.Card) },
+		func() error { return askText(t, "VLAN number, 1 to 4094 (- for none)", &s.VLAN, vlan) },
 		func() error {
 			return askText(t, "IP address and prefix length, such as 192.168.1.20/24", &s.Address, netip.ParsePrefix)
 		},
@@ -80,6 +83,11 @@ func shown(v any) string {
 	switch v := v.(type) {
 	case string:
 		return v
+	case int:
+		if v != 0 {
+			return strconv.Itoa(v)
+		}
+		return "-"
 	case netip.Prefix:
 		if v.IsValid() {
 			return v.String()
@@ -147,6 +155,17 @@ func (s *setup) gateway(text string) (netip.Addr, error) {
 	return a, nil
 }
 
+func vlan(text string) (int, error) {
+	if text == "" || text == "-" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 4094 {
+		return 0, fmt.Errorf("%q is no number of a VLAN: write 1 to 4094, or - for none", text)
+	}
+	return n, nil
+}
+
 func zone(s string) (string, error) {
 	if s == "" {
 		return "", errors.New("write a time zone, or UTC")
@@ -181,10 +200,10 @@ func presentIn(cfg lb.Config) setup {
 	if s.Zone == "" {
 		s.Zone = "UTC"
 	}
-	for _, i := range sys.Interfaces {
-		if len(i.Addrs) > 0 {
-			s.Card, s.Address = i.Name, i.Addrs[0]
-			break
+	if i, addr, ok := managed(cfg.Node); ok {
+		s.Card, s.VLAN, s.Address = i.Name, i.VLAN.ID, addr
+		if s.VLAN != 0 {
+			s.Card = i.VLAN.Link
 		}
 	}
 	for _, r := range sys.Routes {
@@ -195,14 +214,29 @@ func presentIn(cfg lb.Config) setup {
 	return s
 }
 
+// managed is the interface and its address that people reach the WebUI at, or else the first
+// one that has an address.
+func managed(n lb.Node) (i lb.Interface, addr netip.Prefix, ok bool) {
+	for _, one := range n.System.Interfaces {
+		for _, a := range one.Addrs {
+			if slices.ContainsFunc(n.Management, func(m netip.AddrPort) bool { return m.Addr() == a.Addr() }) {
+				return one, a, true
+			}
+			if !ok {
+				i, addr, ok = one, a, true
+			}
+		}
+	}
+	return i, addr, ok
+}
+
 // into writes the answers into a configuration; the rest of it stays.
 func (s setup) into(cfg lb.Config) lb.Config {
 	n := &cfg.Node
 	before := presentIn(cfg)
 	n.System.Hostname = s.Hostname
 	n.System.DNS.Servers, n.System.Clock = s.DNS, lb.Clock{Zone: s.Zone, Servers: s.NTP}
-	n.System.Interfaces = slices.DeleteFunc(slices.Clone(n.System.Interfaces), func(i lb.Interface) bool { return i.Name == before.Card || i.Name == s.Card })
-	n.System.Interfaces = append(n.System.Interfaces, lb.Interface{Name: s.Card, Addrs: []netip.Prefix{s.Address}})
+	n.System.Interfaces = s.interfaces(n.System.Interfaces, before)
 	n.System.Routes = slices.DeleteFunc(slices.Clone(n.System.Routes), func(r lb.Route) bool { return r.To.Bits() == 0 && r.Via == before.Gateway })
 	if s.Gateway.IsValid() {
 		n.System.Routes = append(n.System.Routes, lb.Route{To: anywhere(s.Gateway), Via: s.Gateway})
@@ -212,6 +246,37 @@ func (s setup) into(cfg lb.Config) lb.Config {
 		n.Management = append(n.Management, netip.AddrPortFrom(s.Address.Addr(), config.ManagementPort))
 	}
 	return cfg
+}
+
+// interfaces are those of a configuration with the answers in place of what was before. A
+// VLAN needs its card up, without an address.
+func (s setup) interfaces(have []lb.Interface, before setup) []lb.Interface {
+	out := slices.DeleteFunc(slices.Clone(have), func(i lb.Interface) bool {
+		return i.Name == before.name() || i.Name == s.name() || i.Name == s.Card && len(i.Addrs) == 0
+	})
+	one := lb.Interface{Name: s.name(), Addrs: []netip.Prefix{s.Address}}
+	if s.VLAN == 0 {
+		return append(out, one)
+	}
+	one.VLAN = lb.VLAN{Link: s.Card, ID: s.VLAN}
+	if !slices.ContainsFunc(out, func(i lb.Interface) bool { return i.Name == s.Card }) {
+		out = append(out, lb.Interface{Name: s.Card})
+	}
+	return append(out, one)
+}
+
+// mostName is the longest name of an interface in bytes (IFNAMSIZ without its end).
+const mostName = 15
+
+// name is that of the interface that gets the address.
+func (s setup) name() string {
+	if s.VLAN == 0 {
+		return s.Card
+	}
+	if name := fmt.Sprintf("%s.%d", s.Card, s.VLAN); len(name) <= mostName {
+		return name
+	}
+	return fmt.Sprintf("vlan%d", s.VLAN)
 }
 
 // anywhere is the destination of a default gateway.
@@ -227,13 +292,14 @@ func (s setup) summary() string {
 	return fmt.Sprintf(`
   Host name        %s
   Network card     %s
+  VLAN             %s
   Address          %s
   Default gateway  %s
   DNS servers      %s
   Time zone        %s
   NTP servers      %s
   WebUI            https://%s:%d/lbadmin/
-`, s.Hostname, s.Card, s.Address, shown(s.Gateway), shown(s.DNS), s.Zone, shown(s.NTP), host(s.Address.Addr()), config.ManagementPort)
+`, s.Hostname, s.Card, shown(s.VLAN), s.Address, shown(s.Gateway), shown(s.DNS), s.Zone, shown(s.NTP), host(s.Address.Addr()), config.ManagementPort)
 }
 
 // host is an address before a port.

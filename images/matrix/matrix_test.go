@@ -243,6 +243,8 @@ func wizard(t *testing.T, at string) {
 		dialog{"is no host name", "lb1"},
 		dialog{"Network card", "eth9"},
 		dialog{"is none of them", "1"},
+		dialog{"VLAN number", "5000"},
+		dialog{"is no number of a VLAN", ""},
 		dialog{"IP address", "10.0.2.15"},
 		dialog{"IP address", "10.0.2.15/24"},
 		dialog{"Default gateway", "10.9.9.9"},

@@ -10,6 +10,7 @@
 //   - Addresses and routes carry a mark in the kernel (IFA_PROTO, rtm_protocol), so the
 //     next daemon knows them. What is there already by somebody else's hand is left to
 //     them, and serves as well.
+//   - VLANs that were made here bear our alias, and are removed.
 //   - What has one value only (hostname, files, MTU, link up or down) is remembered in the
 //     state file before it is changed the first time, and put back when the part is no
 //     longer configured, unless somebody else has changed it since.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/vosbed/vosbed/appliance/lb"
 )
 
 // Facts is what the machine is now, whoever made it so.
@@ -30,6 +32,7 @@ type NIC struct {
 	Up        bool // taken up by somebody
 	Carrier   bool // a cable, and a link partner
 	Speed     int
+	VLAN      lb.VLAN // zero = it is none
 	Addrs     []Held
 }
 
@@ -93,14 +96,17 @@ func nics(names map[int]string) ([]NIC, error) {
 	}
 	var out []NIC
 	for _, l := range links {
+		names[l.Attrs().Index] = l.Attrs().Name
+	}
+	for _, l := range links {
 		at := l.Attrs()
-		names[at.Index] = at.Name
 		if at.RawFlags&unix.IFF_LOOPBACK != 0 {
 			continue
 		}
 		n := NIC{
 			Name: at.Name, MAC: at.HardwareAddr.String(), MTU: at.MTU,
 			Up: isUp(l), Carrier: at.RawFlags&unix.IFF_LOWER_UP != 0, Speed: speed(at.Name, at.Index),
+			VLAN: vlanOf(l, names),
 		}
 		for _, h := range addrs {
 			if h.Index == at.Index {

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/vosbed/vosbed/appliance/lb"
 )
@@ -17,18 +18,22 @@ import (
 // network brings links, addresses and routes to what is wanted. What leads away goes
 // last: new addresses come before old ones go, so that an interface is never without.
 func (p *pass) network() {
+	p.fail("interfaces", p.vlans())
 	links := p.links()
 	p.fail("interfaces", p.addresses(links))
 	p.down(links)
 	p.fail("routes", p.routes(links))
-	p.fail("interfaces", p.formerLinks())
+	p.fail("interfaces", errors.Join(p.formerVLANs(), p.formerLinks()))
 }
 
 // links finds the interfaces that are configured, and brings those up that are enabled.
 func (p *pass) links() map[string]netlink.Link {
 	found := map[string]netlink.Link{}
-	for _, want := range p.want.Interfaces {
+	for _, want := range p.want.Stacked() {
 		l, err := netlink.LinkByName(want.Name)
+		if missing(err) && !want.VLAN.Zero() {
+			continue // told by vlans
+		}
 		if missing(err) {
 			p.fail("interface "+want.Name, errors.New("there is no such interface on this machine: remove it from node.system, or mend its name"))
 			continue
@@ -53,8 +58,12 @@ func missing(err error) bool {
 	return gone
 }
 
-// remember notes how a link was, before it is changed the first time.
+// remember notes how a link was, before it is changed the first time. One that was made
+// here was not.
 func (p *pass) remember(l netlink.Link, change func(*link)) error {
+	if madeHere(l) {
+		return nil
+	}
 	name := l.Attrs().Name
 	known, ours := p.state.kept.Links[name]
 	if !ours {
@@ -71,6 +80,13 @@ func isUp(l netlink.Link) bool { return l.Attrs().RawFlags&1 != 0 } // IFF_UP
 func (p *pass) size(l netlink.Link, want lb.Interface) error {
 	mtu := want.MTU
 	known, ours := p.state.kept.Links[want.Name]
+	if mtu == 0 && madeHere(l) {
+		carrier, err := netlink.LinkByIndex(l.Attrs().ParentIndex)
+		if err != nil {
+			return err
+		}
+		mtu = carrier.Attrs().MTU
+	}
 	if mtu == 0 {
 		if !ours || known.OursMTU == 0 || known.OursMTU != l.Attrs().MTU {
 			return nil
@@ -105,7 +121,11 @@ func setUp(l netlink.Link, up bool) error {
 	if up {
 		set, word = netlink.LinkSetUp, "up"
 	}
-	if err := set(l); err != nil {
+	err := set(l)
+	if errors.Is(err, unix.ENETDOWN) {
+		return errors.New("the interface that carries it is down: add that to node.system.interfaces, so that it is taken up")
+	}
+	if err != nil {
 		return fmt.Errorf("take the link %s: %w", word, err)
 	}
 	return nil

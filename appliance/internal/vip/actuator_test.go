@@ -1,6 +1,7 @@
 package vip_test
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -25,18 +26,34 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
+	return newBenchOn(t, 0)
+}
+
+// newBenchOn has a VLAN of both ends in their places, 0 = the ends themselves.
+func newBenchOn(t *testing.T, vlan int) *bench {
+	t.Helper()
 	b := &bench{ns: testenv.NewNS(t)}
 	err := b.ns.Do(func() error {
-		pair := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "svc0"}, PeerName: "far0"}
+		names := []string{"svc0", "far0"}
+		cards := names
+		if vlan != 0 {
+			cards = []string{"card0", "card1"}
+		}
+		pair := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: cards[0]}, PeerName: cards[1]}
 		if err := netlink.LinkAdd(pair); err != nil {
 			return err
 		}
-		for _, name := range []string{"svc0", "far0"} {
+		for _, name := range cards {
 			l, err := netlink.LinkByName(name)
 			if err != nil {
 				return err
 			}
 			if err := netlink.LinkSetUp(l); err != nil {
+				return err
+			}
+		}
+		if vlan != 0 {
+			if err := onVLAN(cards, names, vlan); err != nil {
 				return err
 			}
 		}
@@ -47,11 +64,31 @@ func newBench(t *testing.T) *bench {
 		b.fd, err = listen("far0")
 		return err
 	})
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		testenv.Missing(t, "vlan", err.Error())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.act.Close(); _ = unix.Close(b.fd) })
 	return b
+}
+
+// onVLAN puts a VLAN upon each of two interfaces.
+func onVLAN(cards, names []string, id int) error {
+	for i, name := range names {
+		l, err := netlink.LinkByName(cards[i])
+		if err != nil {
+			return err
+		}
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.ParentIndex = name, l.Attrs().Index
+		v := &netlink.Vlan{LinkAttrs: attrs, VlanId: id, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q}
+		if err := errors.Join(netlink.LinkAdd(v), netlink.LinkSetUp(v)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func listen(name string) (int, error) {
@@ -163,7 +200,12 @@ func TestMissingInterfaceIsNamedAndDoesNotStopOthers(t *testing.T) {
 }
 
 func TestAnnouncementsReachTheSegment(t *testing.T) {
-	b := newBench(t)
+	t.Run("network card", func(t *testing.T) { announcements(t, newBench(t)) })
+	t.Run("vlan", func(t *testing.T) { announcements(t, newBenchOn(t, 100)) })
+}
+
+func announcements(t *testing.T, b *bench) {
+	t.Helper()
 	must(t, b.act.Configure(guideVIPs()))
 	must(t, b.act.Take())
 	must(t, b.act.Announce(0))

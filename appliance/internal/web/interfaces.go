@@ -36,6 +36,14 @@ type interfaceRow struct {
 // Off reports whether it is configured to be down.
 func (r interfaceRow) Off() bool { return r.Configured["enabled"] == "false" }
 
+// VLAN is of what it is configured to be which VLAN, "" = it is none.
+func (r interfaceRow) VLAN() string {
+	if r.Configured["vlan.id"] == "" {
+		return ""
+	}
+	return "VLAN " + r.Configured["vlan.id"] + " of " + r.Configured["vlan.link"]
+}
+
 // Wanted are the addresses that are configured.
 func (r interfaceRow) Wanted() []string {
 	return strings.FieldsFunc(r.Configured["addresses"], func(c rune) bool { return c == ',' || c == ' ' })
@@ -99,11 +107,17 @@ func interfaceEditor(name string, f api.Fields) editor {
 	if name != "" {
 		e.Action, s.Title = interfaceForm(name), "Interface "+name
 	} else {
-		s.Inputs = append(s.Inputs, input{Name: "name", Label: "Interface", Value: f["name"], Required: true, Hint: "As the machine calls it: eth0"})
+		s.Inputs = append(s.Inputs, input{Name: "name", Label: "Interface", Value: f["name"], Required: true, Hint: "As the machine calls it: eth0. A VLAN gets this name: eth0.100"})
+	}
+	if name == "" || f["vlan.id"] != "" || f["vlan.link"] != "" {
+		s.Inputs = append(s.Inputs,
+			input{Name: "vlan.link", Label: "VLAN of", Value: f["vlan.link"], Hint: "Only for a VLAN: the interface that carries it, such as eth0, which must be enabled"},
+			input{Name: "vlan.id", Label: "VLAN ID", Value: f["vlan.id"], Hint: "1 to 4094. Blank: no VLAN"},
+		)
 	}
 	s.Inputs = append(s.Inputs,
 		input{Name: "addresses", Label: "IP Addresses", Value: f["addresses"], Hint: "With the length of the network's prefix, with commas: 192.168.94.101/24. Addresses that others gave the interface stay"},
-		input{Name: "mtu", Label: "MTU", Value: f["mtu"], Hint: "576 to 65535 bytes, from 1280 with IPv6. Blank: the interface's own"},
+		input{Name: "mtu", Label: "MTU", Value: f["mtu"], Hint: "576 to 65535 bytes, from 1280 with IPv6. Blank: the interface's own, of a VLAN that of what carries it"},
 		input{Name: "enabled", Label: "Enabled", Kind: "checkbox", Value: or(f["enabled"], "true"), Hint: "Off: the link is taken down, and what others gave it is lost"},
 	)
 	e.Sections = []section{s}
@@ -136,11 +150,11 @@ func (v *visit) interfaceEditor(name string, f api.Fields, tag string, refused f
 }
 
 func (v *visit) updateInterface() error {
-	name, _, n, _, err := v.interfaceAt()
+	name, item, n, _, err := v.interfaceAt()
 	if err != nil {
 		return err
 	}
-	f := v.posted(interfaceEditor(name, nil))
+	f := v.posted(interfaceEditor(name, item))
 	if name != "" {
 		f["name"] = name
 	}

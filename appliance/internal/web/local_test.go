@@ -46,15 +46,32 @@ func TestInterfaces(t *testing.T) {
 	d.send(eth0, fill(form, map[string]string{"addresses": "10.0.0.1/8"})).leadsTo("/lbadmin/interfaces")
 	has(t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[0].name": "eth0", "system.interfaces[0].addresses": "10.0.0.1/8", "system.interfaces[0].mtu": "1400", "system.interfaces[0].enabled": "false"})
 	d.send(eth1, d.open(eth1).form(eth1)).leadsTo("/lbadmin/interfaces") // the next one of the list
-	has(t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[2].name": "eth1", "system.interfaces[2].enabled": "true"})
+	has(t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[4].name": "eth1", "system.interfaces[4].enabled": "true"})
 	d.send("/lbadmin/interface", url.Values{"name": {"eth9"}, "addresses": {"10.9.0.1/16"}, "tag": {"t1"}}).leadsTo("/lbadmin/interfaces")
-	has(t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[2].name": "eth9", "system.interfaces[2].addresses": "10.9.0.1/16"})
+	has(t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[4].name": "eth9", "system.interfaces[4].addresses": "10.9.0.1/16"})
 	d.send("/lbadmin/interfaces/remove", url.Values{"name": {"eth9"}}).want(404, "not configured")
+	d.vlan(p)
 
 	d.lb.answer(putNode, api.Problem{Status: 422, Fields: map[string]string{"system.interfaces[0].addresses": "lacks the length", "system.interfaces[0].name": "is odd", "system.routes[0].via": "is in no network"}})
 	p = d.send(eth0, form).want(422, "eth0: is odd", "routes[0].via: is in no network")
 	if said := p.control("IP Addresses"); !strings.Contains(said, "lacks the length") {
 		t.Errorf("at the field: %q", said)
+	}
+}
+
+// vlan adds a VLAN, and changes one.
+func (d *desk) vlan(list *got) {
+	list.want(200, "VLAN 100 of eth1", "made when the changes are applied")
+	const add, one = "/lbadmin/interface", "/lbadmin/interface?name=eth1.100"
+	form := fill(d.open(add).form(add), map[string]string{"name": "eth0.7", "vlan.link": "eth0", "vlan.id": "7"})
+	d.send(add, form).leadsTo("/lbadmin/interfaces")
+	has(d.t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[4].name": "eth0.7", "system.interfaces[4].vlan.link": "eth0", "system.interfaces[4].vlan.id": "7"})
+	d.send(one, fill(d.open(one).form(one), map[string]string{"vlan.id": "101"})).leadsTo("/lbadmin/interfaces")
+	has(d.t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[2].name": "eth1.100", "system.interfaces[2].vlan.link": "eth1", "system.interfaces[2].vlan.id": "101"})
+	d.lb.answer(putNode, api.Problem{Status: 422, Fields: map[string]string{"system.interfaces[2].vlan.id": "is out of range", "system.interfaces[2].vlan.link": "is not there"}})
+	p := d.send(one, form).want(422)
+	if said := p.control("VLAN ID") + p.control("VLAN of"); !strings.Contains(said, "is out of range") || !strings.Contains(said, "is not there") || p.form(one).Get("vlan.id") != "7" {
+		d.t.Errorf("at the fields: %q", said)
 	}
 }
 
@@ -117,7 +134,7 @@ func TestNastyMachines(t *testing.T) {
 		d.lb.answer("GET /api/v1/draft/parts/node", api.PartDraft{Tag: nasty, Fields: f})
 		d.lb.answer("GET "+api.PathSystem, api.System{
 			Hostname: nasty, Problems: []string{nasty},
-			Interfaces: []api.NIC{{Name: nasty, MAC: nasty, Up: true, Addresses: []api.NICAddress{{Address: nasty, Origin: nasty}}}},
+			Interfaces: []api.NIC{{Name: nasty, MAC: nasty, Up: true, VLAN: &api.NICVLAN{Link: nasty, ID: 7}, Addresses: []api.NICAddress{{Address: nasty, Origin: nasty}}}},
 			Routes:     []api.Route{{To: nasty, Via: nasty, Interface: nasty, Origin: nasty}},
 			Resolver:   api.Resolver{File: nasty, Link: nasty, Servers: []string{nasty}, Search: []string{nasty}},
 			Clock:      api.Clock{Zone: nasty, Servers: []string{nasty}},

@@ -1,6 +1,8 @@
 package ebpf
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -10,6 +12,9 @@ import (
 	"github.com/gopacket/gopacket/layers"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/vosbed/vosbed/appliance/internal/plan"
+	"github.com/vosbed/vosbed/internal/testenv"
 )
 
 // A frame with a priority alone (IEEE 802.1Q, VLAN 0) is the VIP's like one without a
@@ -74,4 +79,77 @@ func (l *lab) macOf(name string) (mac net.HardwareAddr) {
 		return err
 	})
 	return mac
+}
+
+// TestTCPThroughAVLAN: a VIP on a VLAN's interface is served like one on a network card:
+// connections and bulk data, by both ways of attaching; the card itself runs no program.
+func TestTCPThroughAVLAN(t *testing.T) {
+	for _, mode := range []Attach{AttachTCX, AttachClsact} {
+		for _, vip := range []string{vip4, vip6} {
+			t.Run(string(mode)+"/"+vip, func(t *testing.T) {
+				l := newLab(t)
+				l.tag(100)
+				addr := net.JoinHostPort(vip, "80")
+				for i := range l.servers {
+					l.serve(i, addr)
+				}
+				p := l.plane(Options{Attach: mode})
+				l.set(p, service(vip, func(s *plan.L4Service) { s.Interface = "vlan100" }))
+				c, who, err := l.dial(addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				bulk(t, c, 4<<20)
+				counters, err := p.Counters(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := counters.Services["media"]; got.Conns != 1 || got.In.Bytes < 4<<20 || got.Reals[who].Conns != 1 {
+					t.Errorf("counters %+v, want one connection and all bytes on %s", got, who)
+				}
+			})
+		}
+	}
+}
+
+// tag moves the addresses of the segment to a VLAN of it.
+func (l *lab) tag(id int) {
+	l.t.Helper()
+	for _, ns := range append(l.servers[:], l.client, l.lb) {
+		err := ns.Do(func() error { return tagged(id) })
+		if errors.Is(err, unix.EOPNOTSUPP) {
+			testenv.Missing(l.t, "vlan", err.Error())
+		}
+		if err != nil {
+			l.t.Fatal(err)
+		}
+	}
+}
+
+func tagged(id int) error {
+	card, err := netlink.LinkByName("eth0")
+	if err != nil {
+		return err
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.ParentIndex = fmt.Sprintf("vlan%d", id), card.Attrs().Index
+	v := &netlink.Vlan{LinkAttrs: attrs, VlanId: id, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q}
+	if err = up(v); err != nil {
+		return err
+	}
+	all, err := netlink.AddrList(card, unix.AF_UNSPEC)
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		if a.IP.IsLinkLocalUnicast() {
+			continue
+		}
+		a.Label = ""
+		if err = errors.Join(netlink.AddrDel(card, &a), netlink.AddrAdd(v, &netlink.Addr{IPNet: a.IPNet, Flags: unix.IFA_F_NODAD})); err != nil {
+			return fmt.Errorf("move %s: %w", a.IPNet, err)
+		}
+	}
+	return sysctl("ipv4/conf/"+attrs.Name+"/rp_filter", "0")
 }
