@@ -88,7 +88,7 @@ func TestTCPThroughAVLAN(t *testing.T) {
 		for _, vip := range []string{vip4, vip6} {
 			t.Run(string(mode)+"/"+vip, func(t *testing.T) {
 				l := newLab(t)
-				l.tag(100)
+				l.tag()
 				addr := net.JoinHostPort(vip, "80")
 				for i := range l.servers {
 					l.serve(i, addr)
@@ -114,10 +114,10 @@ func TestTCPThroughAVLAN(t *testing.T) {
 }
 
 // tag moves the addresses of the segment to a VLAN of it.
-func (l *lab) tag(id int) {
+func (l *lab) tag() {
 	l.t.Helper()
 	for _, ns := range append(l.servers[:], l.client, l.lb) {
-		err := ns.Do(func() error { return tagged(id) })
+		err := ns.Do(tagged)
 		if errors.Is(err, unix.EOPNOTSUPP) {
 			testenv.Missing(l.t, "vlan", err.Error())
 		}
@@ -127,14 +127,14 @@ func (l *lab) tag(id int) {
 	}
 }
 
-func tagged(id int) error {
+func tagged() error {
 	card, err := netlink.LinkByName("eth0")
 	if err != nil {
 		return err
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.ParentIndex = fmt.Sprintf("vlan%d", id), card.Attrs().Index
-	v := &netlink.Vlan{LinkAttrs: attrs, VlanId: id, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q}
+	attrs.Name, attrs.ParentIndex = "vlan100", card.Attrs().Index
+	v := &netlink.Vlan{LinkAttrs: attrs, VlanId: 100, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q}
 	if err = up(v); err != nil {
 		return err
 	}
