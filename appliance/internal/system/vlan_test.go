@@ -72,8 +72,8 @@ func TestVLANs(t *testing.T) {
 	again := m.daemon()
 	m.do(func() error {
 		n, err := changes(func() { again.Set(tagging()); again.Apply(t.Context()) })
-		if n > 0 {
-			t.Errorf("an equal Set changed the kernel %d times", n)
+		if n > 0 || err != nil {
+			t.Errorf("an equal Set changed the kernel %d times, %v", n, err)
 		}
 		f, err := again.Facts()
 		for _, nic := range f.NICs {
