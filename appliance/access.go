@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,8 @@ type access struct {
 	damaged  string                       // why an uploaded certificate is not in use, "" = it is, or there is none
 	handle   atomic.Pointer[front.Handle] // nil until the appliance runs
 
+	leases atomic.Pointer[map[string]netip.Addr] // by DHCP, by interface
+
 	mu   sync.Mutex // one change of what is shown at a time
 	cert tls.Certificate
 	own  bool // it was uploaded
@@ -42,6 +45,29 @@ func openAccess(stateDir string, cfg lb.Config) (*access, error) {
 	}
 	a.cert, a.own, err = a.certificate(cfg.Node)
 	return a, err
+}
+
+// here is a node with the addresses that it has by DHCP.
+func (a *access) here(cfg lb.Config) lb.Config {
+	if leases := a.leases.Load(); leases != nil {
+		cfg.Node = cfg.Node.Leased(*leases)
+	}
+	return cfg
+}
+
+// move opens the sockets of other leases, and closes those of the former ones.
+func (a *access) move(cfg lb.Config, leases map[string]netip.Addr) error {
+	before := a.here(cfg)
+	was := a.leases.Swap(&leases)
+	if reflect.DeepEqual(before.Node.Management, a.here(cfg).Node.Management) {
+		return nil
+	}
+	finish, err := a.prepareFrom(before, cfg)
+	if err != nil {
+		a.leases.Store(was)
+		return err
+	}
+	return finish(true)
 }
 
 // sockets are those that a configuration wants of the web process.
@@ -81,7 +107,7 @@ func addresses(n lb.Node) []netip.Addr {
 func (a *access) show(n lb.Node) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	cert, own, err := a.certificate(n)
+	cert, own, err := a.certificate(a.here(lb.Config{Node: n}).Node)
 	if err != nil {
 		return err
 	}
@@ -123,10 +149,15 @@ func (a *access) inside() netip.AddrPort {
 // prepare opens the sockets of a new configuration. What it returns puts them in force,
 // or closes them again. An error changes nothing.
 func (a *access) prepare(now, want lb.Config) (finish func(commit bool) error, err error) {
+	return a.prepareFrom(a.here(now), want)
+}
+
+func (a *access) prepareFrom(now, want lb.Config) (finish func(commit bool) error, err error) {
 	h := a.handle.Load()
 	if h == nil {
 		return func(bool) error { return nil }, nil // they are opened when the appliance runs
 	}
+	want = a.here(want)
 	change, err := h.Prepare(context.Background(), sockets(want))
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func (a *Appliance) webTasks(ctx context.Context, server *mgmt.Server) ([]task, 
 	}
 	handle := front.New(front.Options{Socket: inner.Addr().String(), UID: uint32(uid), GID: uint32(gid), Logger: a.log})
 	cfg, _ := a.facts.current()
-	change, err := handle.Prepare(ctx, sockets(cfg))
+	change, err := handle.Prepare(ctx, sockets(a.access.here(cfg)))
 	if err != nil {
 		return nil, errors.Join(err, inner.Close())
 	}

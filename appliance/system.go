@@ -20,7 +20,7 @@ import (
 func (a *Appliance) openSystem() {
 	a.system = system.New(system.Options{
 		State: filepath.Join(a.opts.StateDir, "system.json"), Etc: a.opts.Etc,
-		Changed: a.publish, Logger: a.log,
+		Changed: a.publish, Refuse: a.refuse, Leased: a.leased, Logger: a.log,
 	})
 }
 
@@ -47,10 +47,10 @@ func (a *Appliance) systemProblems() []string {
 // others come and go.
 func (a *Appliance) unfit(cfg lb.Config) []draft.Mistake {
 	now, _ := a.facts.current()
+	out := a.atLeased(cfg)
 	if reflect.DeepEqual(now.Node, cfg.Node) {
-		return nil
+		return out
 	}
-	var out []draft.Mistake
 	if zone := cfg.Node.System.Clock.Zone; zone != "" && !a.system.HasZone(zone) {
 		out = append(out, draft.Mistake{Path: "node.system.time.zone", Message: fmt.Sprintf("this machine has no time zone %q", zone), Hint: "write a name of its tz database such as Europe/London, or install tzdata"})
 	}
@@ -74,7 +74,7 @@ func (a *Appliance) unfit(cfg lb.Config) []draft.Mistake {
 		if !keeps(cfg.Node.System, facts, need) {
 			out = append(out, draft.Mistake{
 				Path: need.Key, Message: fmt.Sprintf("this node needs %s, which no interface would have", need.Addr),
-				Hint: "add it to the addresses of an interface, or write another one here",
+				Hint: "add it to the addresses of an interface, or write another one here; an address by DHCP may change and does not count",
 			})
 		}
 	}
@@ -144,6 +144,9 @@ func (b backend) System(context.Context) (api.System, error) {
 	}
 	for _, n := range f.NICs {
 		one := api.NIC{Name: n.Name, MAC: n.MAC, MTU: n.MTU, Up: n.Up, Carrier: n.Carrier, SpeedMbps: n.Speed, Addresses: []api.NICAddress{}}
+		if l := n.Lease; l.Addr.IsValid() {
+			one.Lease = leaseText(l)
+		}
 		if v := n.VLAN; !v.Zero() {
 			one.VLAN = &api.NICVLAN{Link: v.Link, ID: v.ID}
 		}

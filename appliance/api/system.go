@@ -25,6 +25,7 @@ type System struct {
 // Origins of addresses and routes.
 const (
 	OriginConfigured = "configured" // by this appliance's configuration
+	OriginDHCP       = "dhcp"       // leased by this appliance
 	OriginVIP        = "vip"        // a virtual service's address
 	OriginKernel     = "kernel"     // of the kernel itself
 	OriginOther      = "other"      // by the machine's own programs
@@ -40,6 +41,7 @@ type NIC struct {
 	Carrier   bool         `json:"carrier"`
 	SpeedMbps int          `json:"speed_mbps,omitempty"`
 	VLAN      *NICVLAN     `json:"vlan,omitempty"`
+	Lease     *NICLease    `json:"lease,omitempty"`
 	Addresses []NICAddress `json:"addresses"`
 }
 
@@ -47,6 +49,16 @@ type NIC struct {
 type NICVLAN struct {
 	Link string `json:"link"`
 	ID   int    `json:"id"`
+}
+
+// NICLease is what an interface has by DHCP. It is renewed from Renew on.
+type NICLease struct {
+	Address string    `json:"address"`
+	Router  string    `json:"router,omitempty"`
+	DNS     []string  `json:"dns"`
+	Server  string    `json:"server"`
+	Renew   time.Time `json:"renew"`
+	End     time.Time `json:"end"`
 }
 
 // NICAddress is an address with the length of its network's prefix.

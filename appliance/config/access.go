@@ -12,6 +12,7 @@ const ManagementHTTPPort = 9080
 
 func (r *reader) access(f nodeFile) lb.Access {
 	return lb.Access{
+		ManagementDHCP: some(f.DHCP),
 		ManagementHTTP: r.endpoints("node.management_http", f.HTTP, ManagementHTTPPort),
 		Fallback:       r.endpoints("node.fallback", f.Fallback, lb.FallbackPort),
 	}
@@ -45,7 +46,7 @@ func validateAccess(r *reader, n lb.Node) {
 	if other, twice := owners[n.Replication.Local]; twice && n.Replication.Local.IsValid() {
 		r.fail("node.replication.local", "%s is in %s already -- use another port", n.Replication.Local, other)
 	}
-	if len(n.ManagementHTTP) > 0 && len(n.Management) == 0 {
+	if len(n.ManagementHTTP) > 0 && len(n.Management) == 0 && len(n.ManagementDHCP) == 0 {
 		r.fail("node.management_http", "leads to HTTPS, and there is none -- write node.management too, or remove it")
 	}
 }

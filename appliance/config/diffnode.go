@@ -39,7 +39,11 @@ func pathItems(n lb.Node) (out []item) {
 
 func interfaceItems(n lb.Node) (out []item) {
 	for _, f := range systemToFile(n.System).Interfaces {
-		text := strings.Join(f.Addresses, ", ")
+		addrs := f.Addresses
+		if f.DHCP != nil {
+			addrs = append([]string{"DHCP"}, addrs...)
+		}
+		text := strings.Join(addrs, ", ")
 		switch {
 		case !*f.Enabled:
 			text = "disabled"

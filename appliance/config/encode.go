@@ -89,7 +89,7 @@ func hash(cfg lb.Config) string {
 func canonical(cfg lb.Config) lb.Config {
 	n := &cfg.Node
 	n.Management, n.Paths, n.PingNodes = some(n.Management), some(n.Paths), some(n.PingNodes)
-	n.ManagementHTTP, n.Fallback = some(n.ManagementHTTP), some(n.Fallback)
+	n.ManagementDHCP, n.ManagementHTTP, n.Fallback = some(n.ManagementDHCP), some(n.ManagementHTTP), some(n.Fallback)
 	n.Authentication.Servers = some(n.Authentication.Servers)
 	n.System = canonicalSystem(n.System)
 	cfg.Services = some(slices.Clone(cfg.Services))
@@ -142,6 +142,7 @@ func nodeToFile(n lb.Node) nodeFile {
 		Authentication: authenticationToFile(n.Authentication),
 		System:         systemToFile(n.System),
 	}
+	f.DHCP = n.ManagementDHCP
 	f.Management, f.HTTP, f.Fallback = endpointsOf(n.Management), endpointsOf(n.ManagementHTTP), endpointsOf(n.Fallback)
 	for _, p := range n.Paths {
 		f.Heartbeat = append(f.Heartbeat, pathFile{p.Name, endpointOf(p.Local), endpointOf(p.Peer)})

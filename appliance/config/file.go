@@ -19,6 +19,7 @@ type nodeFile struct {
 	Name        string          `strict:"required" yaml:"name"`
 	Role        string          `yaml:"role,omitempty"`
 	Management  []string        `yaml:"management,omitempty,flow"`
+	DHCP        []string        `yaml:"management_dhcp,omitempty,flow"`
 	HTTP        []string        `yaml:"management_http,omitempty,flow"`
 	Fallback    []string        `yaml:"fallback,omitempty,flow"`
 	Heartbeat   []pathFile      `yaml:"heartbeat,omitempty"`

@@ -40,6 +40,7 @@ func validateSystem(r *reader, n lb.Node) {
 	}
 	validateClock(r, s.Clock)
 	validateOwn(r, n)
+	validateDHCP(r, n)
 }
 
 func label(text string) bool {
@@ -84,7 +85,7 @@ func validateDNS(r *reader, s lb.System) {
 	for i, name := range s.DNS.Search {
 		checkDomain(r, r.item(fmt.Sprintf("%s.search[%d]", path, i)), name)
 	}
-	if len(s.DNS.Servers) > 0 || r.broken[path+".servers"] {
+	if len(s.DNS.Servers) > 0 || r.broken[path+".servers"] || s.ByDHCP() {
 		return
 	}
 	if s.Domain != "" {
@@ -222,7 +223,7 @@ func validateOutlet(r *reader, s lb.System, route lb.Route, path string) {
 	case unsure(s): // what is in no network cannot be told
 	case s.Outlet(route) == "":
 		r.fail(path+".via", "%s is in no network of the enabled interfaces above -- mend the address, or name the interface that leads to it with interface:", route.Via)
-	case route.Via.IsValid() && ours && !linkLocal && !reached:
+	case route.Via.IsValid() && ours && !linkLocal && !reached && !iface.DHCP:
 		r.fail(path+".via", "%s is in no network of %s -- mend the address, or choose another interface", route.Via, route.Interface)
 	}
 }

@@ -195,6 +195,8 @@ func alter(t *testing.T, at leaf) {
 		return
 	}
 	switch v := at.v; {
+	case v.Kind() == reflect.Slice && v.Len() == 0 && v.Type().Elem().Kind() == reflect.String:
+		v.Set(reflect.Append(v, reflect.ValueOf("x")))
 	case v.Kind() == reflect.Slice:
 		v.Set(v.Slice(0, max(v.Len()-1, 0)))
 	case v.Kind() == reflect.Bool:

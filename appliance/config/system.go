@@ -28,6 +28,7 @@ type dnsFile struct {
 type interfaceFile struct {
 	Name      string   `strict:"required" yaml:"name"`
 	Addresses []string `yaml:"addresses,omitempty,flow"`
+	DHCP      *bool    `yaml:"dhcp,omitempty"`
 	VLAN      vlanFile `yaml:"vlan,omitempty,flow"`
 	MTU       *int     `yaml:"mtu,omitempty"`
 	Enabled   *bool    `yaml:"enabled,omitempty"`
@@ -76,7 +77,7 @@ func (r *reader) iface(f interfaceFile, path string) lb.Interface {
 	if f.MTU != nil && *f.MTU == 0 {
 		r.fail(path+".mtu", "0 is no MTU -- leave the key out to keep the interface's own")
 	}
-	out := lb.Interface{Name: f.Name, MTU: or(f.MTU, 0), VLAN: r.vlan(f.VLAN, path+".vlan"), Disabled: !or(f.Enabled, true)}
+	out := lb.Interface{Name: f.Name, MTU: or(f.MTU, 0), VLAN: r.vlan(f.VLAN, path+".vlan"), DHCP: or(f.DHCP, false), Disabled: !or(f.Enabled, true)}
 	for i, a := range f.Addresses {
 		out.Addrs = append(out.Addrs, r.network(r.item(fmt.Sprintf("%s.addresses[%d]", path, i)), a))
 	}
@@ -169,6 +170,9 @@ func systemToFile(s lb.System) systemFile {
 	}
 	for _, i := range s.Interfaces {
 		one := interfaceFile{Name: i.Name, VLAN: vlanToFile(i.VLAN), Enabled: new(!i.Disabled)}
+		if i.DHCP {
+			one.DHCP = new(true)
+		}
 		if i.MTU != 0 {
 			one.MTU = new(i.MTU)
 		}

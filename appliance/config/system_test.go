@@ -50,6 +50,7 @@ func TestTheReferencesMachine(t *testing.T) {
 		Interfaces: []lb.Interface{
 			{Name: "eth0", Addrs: prefixes("192.168.94.101/24", "2001:db8:94::101/64"), MTU: 1500},
 			{Name: "eth1", Addrs: prefixes("10.94.0.1/30")},
+			{Name: "eth2", DHCP: true},
 			{Name: "eth1.100", VLAN: lb.VLAN{Link: "eth1", ID: 100}, Addrs: prefixes("10.100.0.1/24")},
 		},
 		Routes: []lb.Route{

@@ -5,12 +5,17 @@ import (
 	"slices"
 )
 
+// ManagementPort is that of the HTTPS API and the WebUI (guide 9.5).
+const ManagementPort = 9443
+
 // FallbackPort is that of the fallback page (guide 9.5).
 const FallbackPort = 9081
 
 // Access are the sockets of a node beside those of Management (guide 9.5, "Service Socket
 // Addresses").
 type Access struct {
+	// ManagementDHCP lists interfaces whose addresses by DHCP have the HTTPS API too.
+	ManagementDHCP []string
 	// ManagementHTTP lists addresses that lead browsers from plain HTTP to HTTPS (9080);
 	// empty = none, the default.
 	ManagementHTTP []netip.AddrPort
@@ -34,6 +39,20 @@ func (n Node) FallbackAt() (addrs []netip.AddrPort, written bool) {
 		seen[m.Addr()] = true
 	}
 	return addrs, false
+}
+
+// Leased is the node with the addresses of its interfaces by DHCP, where its management is
+// to be there.
+func (n Node) Leased(addrs map[string]netip.Addr) Node {
+	list := slices.Clone(n.Management)
+	for _, name := range n.ManagementDHCP {
+		at := netip.AddrPortFrom(addrs[name], ManagementPort)
+		if addrs[name].IsValid() && !slices.Contains(list, at) {
+			list = append(list, at)
+		}
+	}
+	n.Management = list
+	return n
 }
 
 // taken reports whether another listener of the node has an address.

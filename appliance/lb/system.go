@@ -1,6 +1,9 @@
 package lb
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // System is what a node is told about the machine that it runs on (guide 14.1.1, Local
 // Configuration). A part that is zero is not the appliance's: it leaves the machine's own
@@ -30,6 +33,9 @@ type Interface struct {
 	Addrs []netip.Prefix // an address with the length of its network's prefix
 	MTU   int            // bytes, 0 = as it is; of a VLAN that of its link
 	VLAN  VLAN
+	// DHCP leases an IPv4 address besides, with a default gateway and, where there is no
+	// DNS here, name servers.
+	DHCP bool
 	// Disabled takes the link down. It has none of Addrs then.
 	Disabled bool
 }
@@ -68,6 +74,11 @@ func (s System) Outlet(r Route) string {
 		}
 	}
 	return best
+}
+
+// ByDHCP says whether an enabled interface leases an address.
+func (s System) ByDHCP() bool {
+	return slices.ContainsFunc(s.Interfaces, func(i Interface) bool { return i.DHCP && !i.Disabled })
 }
 
 // Interface returns the interface of that name, if it is configured here.

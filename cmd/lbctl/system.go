@@ -25,6 +25,8 @@ does not cut the node off.`,
   lbctl set system interfaces[0].name=eth1 interfaces[0].addresses=10.94.0.1/30
   lbctl set system interfaces[1].name=eth1.100 interfaces[1].vlan.link=eth1 \
                    interfaces[1].vlan.id=100 interfaces[1].addresses=10.100.0.1/24
+  lbctl set system interfaces[0].name=eth0 interfaces[0].dhcp=true
+  lbctl set node management_dhcp=eth0
   lbctl changes && lbctl apply --trial 60s
   lbctl system && lbctl keep`,
 		RunE: func(cmd *cobra.Command, _ []string) error {

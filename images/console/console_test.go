@@ -37,6 +37,8 @@ func (d *daemon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method + " " + r.URL.Path {
 	case "GET " + api.PathStatus:
 		reply(w, api.Status{Node: "lb1", Role: "active", Problems: []string{"no peer is configured"}})
+	case "GET " + api.PathSystem:
+		reply(w, api.System{Interfaces: []api.NIC{{Name: "eth0", Lease: &api.NICLease{Address: "10.0.2.15/24"}}}})
 	case "GET " + api.PathConfig:
 		_, _ = io.WriteString(w, d.force)
 	case "GET " + api.PathAccounts:
@@ -236,6 +238,25 @@ func TestVLAN(t *testing.T) {
 	sit(t, d, "", "secret secret", "1", "", "", "-", "", "-", "", "", "", "yes", "yes", "")
 	if got := interfaces(); len(got) != 2 || got[1].Name != "eth0" || got[1].Addrs[0].String() != "10.0.0.5/24" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// An address by DHCP brings gateway and name servers; the WebUI follows it, and a fixed one.
+func TestDHCP(t *testing.T) {
+	d := &daemon{password: "secret secret", force: blank}
+	said := sit(t, d, "", "secret secret", "1", "", "", "", "x", "DHCP", "", "", "yes", "yes", "")
+	wants(t, said, "or write dhcp", "Default gateway  dhcp", "https://(the address that is leased):9443", "WebUI: https://10.0.2.15:9443/lbadmin/")
+	cfg, err := config.ParseDraft("config", []byte(d.force))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, d.force)
+	}
+	if n := cfg.Node; len(n.ManagementDHCP) != 1 || n.ManagementDHCP[0] != "eth0" || len(n.Management) != 0 || len(n.System.Interfaces) != 1 || !n.System.Interfaces[0].DHCP {
+		t.Errorf("%s", d.force)
+	}
+	said = sit(t, d, "", "secret secret", "1", "", "", "", "10.0.0.5/24", "-", "", "", "", "yes", "yes", "")
+	wants(t, said, "[dhcp]", "WebUI: https://10.0.0.5:9443/lbadmin/")
+	if strings.Contains(d.force, "dhcp") {
+		t.Errorf("%s", d.force)
 	}
 }
 

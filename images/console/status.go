@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/vosbed/vosbed/appliance/api"
@@ -51,10 +52,31 @@ func (m *Machine) daemonLines(ctx context.Context) string {
 	if !has {
 		return text + "  Not set up yet: press Enter to give it an address and a password.\n"
 	}
-	for _, a := range cfg.Node.Management {
+	for _, a := range cfg.Node.Leased(m.leases(ctx, cfg.Node)).Management {
 		text += fmt.Sprintf("  WebUI: https://%s/lbadmin/  (user %s)\n", a, User)
 	}
 	return text
+}
+
+// leases are the addresses by DHCP at which the WebUI is, by interface.
+func (m *Machine) leases(ctx context.Context, n lb.Node) map[string]netip.Addr {
+	if len(n.ManagementDHCP) == 0 {
+		return nil
+	}
+	now, err := m.Daemon.System(ctx)
+	if err != nil {
+		return nil
+	}
+	out := map[string]netip.Addr{}
+	for _, nic := range now.Interfaces {
+		if nic.Lease == nil {
+			continue
+		}
+		if p, err := netip.ParsePrefix(nic.Lease.Address); err == nil {
+			out[nic.Name] = p.Addr()
+		}
+	}
+	return out
 }
 
 // nodeLines tell the state of the node in a few lines.

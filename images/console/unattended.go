@@ -21,14 +21,14 @@ func Unattended(cfg lb.Config, cards []Card, given map[string]string) (lb.Config
 	err := errors.Join(
 		take(given, ovfenv.Hostname, &s.Hostname, hostname),
 		take(given, ovfenv.VLAN, &s.VLAN, vlan),
-		take(given, ovfenv.Address, &s.Address, netip.ParsePrefix),
+		take(given, ovfenv.Address, &s.Address, parseAddress),
 		take(given, ovfenv.Gateway, &s.Gateway, s.gateway),
 		take(given, ovfenv.DNS, &s.DNS, list(netip.ParseAddr)),
 		take(given, ovfenv.Zone, &s.Zone, zone),
 		take(given, ovfenv.NTP, &s.NTP, list(anything)),
 	)
-	if !s.Address.IsValid() {
-		err = errors.Join(err, errors.New("address: an address with its prefix length is needed, such as 192.168.1.20/24"))
+	if !s.Address.IsValid() && !s.Address.DHCP {
+		err = errors.Join(err, errors.New("address: an address with its prefix length is needed, such as 192.168.1.20/24, or dhcp"))
 	}
 	if err != nil {
 		return cfg, err

@@ -22,6 +22,10 @@ func TestUnattended(t *testing.T) {
 	if all := tagged.Node.System.Interfaces; err != nil || len(all) != 2 || all[0].Name != "eth0" || all[1].VLAN != (lb.VLAN{Link: "eth0", ID: 100}) || len(all[1].Addrs) != 1 {
 		t.Errorf("%+v, %v", all, err)
 	}
+	leased, err := console.Unattended(lb.Config{Node: lb.Node{Name: "lb"}}, cards, map[string]string{ovfenv.Address: "dhcp"})
+	if n := leased.Node; err != nil || len(n.ManagementDHCP) != 1 || !n.System.Interfaces[0].DHCP {
+		t.Errorf("%+v, %v", n, err)
+	}
 	sys := cfg.Node.System
 	if sys.Hostname != "lb1" || sys.Interfaces[0].Name != "eth0" || len(sys.Routes) != 1 || cfg.Node.Management[0].Port() != config.ManagementPort {
 		t.Errorf("%+v", cfg.Node)

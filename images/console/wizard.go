@@ -19,7 +19,7 @@ type setup struct {
 	Hostname string
 	Card     string
 	VLAN     int // 0 = the card itself
-	Address  netip.Prefix
+	Address  address
 	Gateway  netip.Addr
 	DNS      []netip.Addr
 	Zone     string
@@ -44,10 +44,10 @@ func ask(t Terminal, cards []Card, present setup) (setup, error) {
 		func() error { return askCard(t, cards, &s.Card) },
 		func() error { return askText(t, "VLAN number, 1 to 4094 (- for none)", &s.VLAN, vlan) },
 		func() error {
-			return askText(t, "IP address and prefix length, such as 192.168.1.20/24", &s.Address, netip.ParsePrefix)
+			return askText(t, "IP address and prefix length, such as 192.168.1.20/24, or dhcp", &s.Address, parseAddress)
 		},
-		func() error { return askText(t, "Default gateway (- for none)", &s.Gateway, s.gateway) },
-		func() error { return askText(t, "DNS servers (- for none)", &s.DNS, list(netip.ParseAddr)) },
+		func() error { return askFixed(t, "Default gateway (- for none)", s.Address, &s.Gateway, s.gateway) },
+		func() error { return askFixed(t, "DNS servers (- for none)", s.Address, &s.DNS, list(netip.ParseAddr)) },
 		func() error { return askText(t, "Time zone, such as Europe/London", &s.Zone, zone) },
 		func() error { return askText(t, "NTP servers (- for none)", &s.NTP, list(anything)) },
 	}
@@ -57,6 +57,36 @@ func ask(t Terminal, cards []Card, present setup) (setup, error) {
 		}
 	}
 	return s, nil
+}
+
+// address is a fixed one, or the wish for one by DHCP.
+type address struct {
+	netip.Prefix
+
+	DHCP bool
+}
+
+const byDHCP = "dhcp"
+
+func parseAddress(text string) (address, error) {
+	if strings.EqualFold(text, byDHCP) {
+		return address{DHCP: true}, nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return address{}, fmt.Errorf("%w: or write dhcp", err)
+	}
+	return address{Prefix: p}, nil
+}
+
+// askFixed asks for what comes with an address by DHCP.
+func askFixed[T any](t Terminal, question string, at address, into *T, parse func(string) (T, error)) error {
+	if at.DHCP {
+		var none T
+		*into = none
+		return nil
+	}
+	return askText(t, question, into, parse)
 }
 
 // askText asks until the answer can be understood.
@@ -88,8 +118,11 @@ func shown(v any) string {
 			return strconv.Itoa(v)
 		}
 		return "-"
-	case netip.Prefix:
-		if v.IsValid() {
+	case address:
+		switch {
+		case v.DHCP:
+			return byDHCP
+		case v.IsValid():
 			return v.String()
 		}
 	case netip.Addr:
@@ -207,7 +240,7 @@ func presentIn(cfg lb.Config) setup {
 		}
 	}
 	for _, r := range sys.Routes {
-		if r.To.Bits() == 0 && s.Address.Masked().Contains(r.Via) {
+		if s.Address.IsValid() && r.To.Bits() == 0 && s.Address.Masked().Contains(r.Via) {
 			s.Gateway = r.Via
 		}
 	}
@@ -216,14 +249,17 @@ func presentIn(cfg lb.Config) setup {
 
 // managed is the interface and its address that people reach the WebUI at, or else the first
 // one that has an address.
-func managed(n lb.Node) (i lb.Interface, addr netip.Prefix, ok bool) {
+func managed(n lb.Node) (i lb.Interface, addr address, ok bool) {
 	for _, one := range n.System.Interfaces {
+		if one.DHCP && slices.Contains(n.ManagementDHCP, one.Name) {
+			return one, address{DHCP: true}, true
+		}
 		for _, a := range one.Addrs {
 			if slices.ContainsFunc(n.Management, func(m netip.AddrPort) bool { return m.Addr() == a.Addr() }) {
-				return one, a, true
+				return one, address{Prefix: a}, true
 			}
 			if !ok {
-				i, addr, ok = one, a, true
+				i, addr, ok = one, address{Prefix: a}, true
 			}
 		}
 	}
@@ -241,20 +277,36 @@ func (s setup) into(cfg lb.Config) lb.Config {
 	if s.Gateway.IsValid() {
 		n.System.Routes = append(n.System.Routes, lb.Route{To: anywhere(s.Gateway), Via: s.Gateway})
 	}
-	if slices.ContainsFunc(n.Management, func(a netip.AddrPort) bool { return a.Addr() == before.Address.Addr() }) || len(n.Management) == 0 {
-		n.Management = slices.DeleteFunc(slices.Clone(n.Management), func(a netip.AddrPort) bool { return a.Addr() == before.Address.Addr() })
-		n.Management = append(n.Management, netip.AddrPortFrom(s.Address.Addr(), config.ManagementPort))
-	}
+	s.manage(n, before)
 	return cfg
+}
+
+// manage has the WebUI at the address, where it was at the former one or nowhere.
+func (s setup) manage(n *lb.Node, before setup) {
+	former := func(a netip.AddrPort) bool { return before.Address.IsValid() && a.Addr() == before.Address.Addr() }
+	leased := before.Address.DHCP && slices.Contains(n.ManagementDHCP, before.name())
+	if !slices.ContainsFunc(n.Management, former) && !leased && len(n.Management) > 0 {
+		return
+	}
+	n.Management = slices.DeleteFunc(slices.Clone(n.Management), former)
+	n.ManagementDHCP = slices.DeleteFunc(slices.Clone(n.ManagementDHCP), func(name string) bool { return name == before.name() || name == s.name() })
+	if s.Address.DHCP {
+		n.ManagementDHCP = append(n.ManagementDHCP, s.name())
+		return
+	}
+	n.Management = append(n.Management, netip.AddrPortFrom(s.Address.Addr(), config.ManagementPort))
 }
 
 // interfaces are those of a configuration with the answers in place of what was before. A
 // VLAN needs its card up, without an address.
 func (s setup) interfaces(have []lb.Interface, before setup) []lb.Interface {
 	out := slices.DeleteFunc(slices.Clone(have), func(i lb.Interface) bool {
-		return i.Name == before.name() || i.Name == s.name() || i.Name == s.Card && len(i.Addrs) == 0
+		return i.Name == before.name() || i.Name == s.name() || i.Name == s.Card && len(i.Addrs) == 0 && !i.DHCP
 	})
-	one := lb.Interface{Name: s.name(), Addrs: []netip.Prefix{s.Address}}
+	one := lb.Interface{Name: s.name(), DHCP: s.Address.DHCP}
+	if s.Address.IsValid() {
+		one.Addrs = []netip.Prefix{s.Address.Prefix}
+	}
 	if s.VLAN == 0 {
 		return append(out, one)
 	}
@@ -289,6 +341,10 @@ func anywhere(via netip.Addr) netip.Prefix {
 
 // summary is what is shown before anything is changed.
 func (s setup) summary() string {
+	gateway, dns, where := shown(s.Gateway), shown(s.DNS), host(s.Address.Addr())
+	if s.Address.DHCP {
+		gateway, dns, where = byDHCP, byDHCP, "(the address that is leased)"
+	}
 	return fmt.Sprintf(`
   Host name        %s
   Network card     %s
@@ -299,7 +355,7 @@ func (s setup) summary() string {
   Time zone        %s
   NTP servers      %s
   WebUI            https://%s:%d/lbadmin/
-`, s.Hostname, s.Card, shown(s.VLAN), s.Address, shown(s.Gateway), shown(s.DNS), s.Zone, shown(s.NTP), host(s.Address.Addr()), config.ManagementPort)
+`, s.Hostname, s.Card, shown(s.VLAN), shown(s.Address), gateway, dns, s.Zone, shown(s.NTP), where, config.ManagementPort)
 }
 
 // host is an address before a port.

@@ -41,7 +41,7 @@ func Properties() []Property {
 	return []Property{
 		{Key: Hostname, Label: "Host name", Default: "vosbed", Description: "Letters, digits and hyphens."},
 		{Key: VLAN, Label: "VLAN", Description: "Number of the VLAN of eth0 that has the address, 1 to 4094. Empty: none, or the port group has it."},
-		{Key: Address, Label: "IP address and prefix length", Description: "Of eth0 or its VLAN, such as 192.168.1.20/24. Empty: the console's wizard asks."},
+		{Key: Address, Label: "IP address and prefix length", Description: "Of eth0 or its VLAN, such as 192.168.1.20/24, or dhcp. Empty: the console's wizard asks."},
 		{Key: Gateway, Label: "Default gateway", Description: "In the network of the address. Empty: none."},
 		{Key: DNS, Label: "DNS servers", Description: "Apart by commas or blanks. Empty: none."},
 		{Key: Zone, Label: "Time zone", Default: "UTC", Description: "Such as Europe/London."},

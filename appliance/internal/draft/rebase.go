@@ -69,6 +69,7 @@ func arrange(services, like []lb.VirtualService) {
 func clone(c lb.Config) lb.Config {
 	n := &c.Node
 	n.Management, n.Paths, n.PingNodes = slices.Clone(n.Management), slices.Clone(n.Paths), slices.Clone(n.PingNodes)
+	n.ManagementDHCP = slices.Clone(n.ManagementDHCP)
 	n.ManagementHTTP, n.Fallback = slices.Clone(n.ManagementHTTP), slices.Clone(n.Fallback)
 	n.Authentication.Servers = slices.Clone(n.Authentication.Servers)
 	n.System = cloneSystem(n.System)

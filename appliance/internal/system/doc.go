@@ -1,6 +1,7 @@
 // Package system makes the machine what the configuration says of it (guide 14.1.1, Local
-// Configuration): hostname, resolver, addresses and links, routes, time zone and NTP
-// servers. It also reads what the machine is, to be shown beside that.
+// Configuration): hostname, resolver, addresses (fixed and by DHCP), links, VLANs and
+// routes, time zone and NTP servers. It also reads what the machine is, to be shown beside
+// that.
 //
 // # Whose is what
 //
@@ -25,6 +26,7 @@ package system
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -32,6 +34,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vosbed/vosbed/appliance/internal/dhcp"
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
@@ -49,7 +52,11 @@ type Options struct {
 	Reload func(ctx context.Context) error
 	// Changed is called after the problems have changed; nil = nobody.
 	Changed func()
-	Logger  *slog.Logger
+	// Refuse tells why this node must not take an address by DHCP, "" = it may; nil = any.
+	Refuse func(netip.Addr) string
+	// Leased is called when an address by DHCP has come or gone; nil = nobody.
+	Leased func()
+	Logger *slog.Logger
 }
 
 func (o Options) withDefaults() Options {
@@ -67,6 +74,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Changed == nil {
 		o.Changed = func() {}
+	}
+	if o.Refuse == nil {
+		o.Refuse = func(netip.Addr) string { return "" }
+	}
+	if o.Leased == nil {
+		o.Leased = func() {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -86,16 +99,23 @@ type Actuator struct {
 	mu       sync.Mutex
 	want     lb.System
 	problems []string
+	loans    map[string]loan // by DHCP, by interface
 
 	// The rest belongs to Run.
 	state   *state
 	idle    bool // nothing is wanted, and nothing of ours is left
 	renewed bool // chrony has not read its sources yet
+	clients map[string]*client
+	known   map[string]dhcp.Lease // as they are in their file
+	ends    map[place]time.Time   // of leases, as the kernel knows them
 }
 
 // New returns an actuator that has not looked at anything.
 func New(opts Options) *Actuator {
-	return &Actuator{opts: opts.withDefaults(), woken: make(chan struct{}, 1)}
+	return &Actuator{
+		opts: opts.withDefaults(), woken: make(chan struct{}, 1),
+		loans: map[string]loan{}, clients: map[string]*client{}, ends: map[place]time.Time{},
+	}
 }
 
 // Set notes what the machine is to be. It never waits.
@@ -103,6 +123,10 @@ func (a *Actuator) Set(want lb.System) {
 	a.mu.Lock()
 	a.want = want
 	a.mu.Unlock()
+	a.wake()
+}
+
+func (a *Actuator) wake() {
 	select {
 	case a.woken <- struct{}{}:
 	default:
@@ -124,6 +148,7 @@ const (
 
 // Run applies what is set, until ctx ends. It leaves the machine as it is.
 func (a *Actuator) Run(ctx context.Context) error {
+	defer a.Stop()
 	wait := retryFirst
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -157,6 +182,7 @@ func (a *Actuator) Apply(ctx context.Context) (done bool) {
 	if p.open() {
 		p.all()
 	}
+	p.troubles()
 	a.idle = zero(want) && len(p.problems) == 0 && a.state.empty()
 	a.tell(ctx, p.problems)
 	return len(p.problems) == 0
@@ -218,6 +244,7 @@ func (p *pass) open() bool {
 // all does every part. A hostname that is wrong keeps no address from the machine.
 func (p *pass) all() {
 	p.network()
+	p.fail("DHCP", p.remembered())
 	p.fail("hostname", p.hostname())
 	p.fail("DNS", p.resolver())
 	p.fail("time zone", p.zone())

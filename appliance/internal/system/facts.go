@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/vosbed/vosbed/appliance/internal/dhcp"
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
@@ -32,7 +33,8 @@ type NIC struct {
 	Up        bool // taken up by somebody
 	Carrier   bool // a cable, and a link partner
 	Speed     int
-	VLAN      lb.VLAN // zero = it is none
+	VLAN      lb.VLAN    // zero = it is none
+	Lease     dhcp.Lease // zero = there is none
 	Addrs     []Held
 }
 
@@ -72,6 +74,7 @@ func (a *Actuator) Facts() (Facts, error) {
 	if f.NICs, err = nics(names); err != nil {
 		return f, err
 	}
+	a.markLeased(f.NICs)
 	routes, err := table()
 	if err != nil {
 		return f, err

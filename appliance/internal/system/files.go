@@ -193,7 +193,11 @@ func Hostname() (string, error) {
 // resolver writes resolv.conf(5).
 func (p *pass) resolver() error {
 	path := p.opts.etc("resolv.conf")
-	if len(p.want.DNS.Servers) == 0 {
+	servers := p.want.DNS.Servers
+	if len(servers) == 0 && linked(path, "") == nil {
+		servers = p.leasedDNS()
+	}
+	if len(servers) == 0 {
 		_, err := p.giveBack(path)
 		return err
 	}
@@ -202,7 +206,7 @@ func (p *pass) resolver() error {
 	}
 	var b strings.Builder
 	b.WriteString(written)
-	for _, s := range p.want.DNS.Servers {
+	for _, s := range servers {
 		fmt.Fprintf(&b, "nameserver %s\n", s)
 	}
 	search := p.want.DNS.Search

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -31,6 +32,7 @@ const (
 	VIP     Origin = "vip"
 	Kernel  Origin = "kernel" // by itself, as the route to an interface's own network
 	Foreign Origin = "other"
+	DHCP    Origin = "dhcp" // leased here
 )
 
 // Held is an address that an interface has.
@@ -38,6 +40,8 @@ type Held struct {
 	Index  int // of the interface
 	Prefix netip.Prefix
 	Origin Origin
+	// Ends says that the kernel removes it by itself some day.
+	Ends bool
 }
 
 // held lists the addresses of all interfaces, but for what the kernel gives each by itself.
@@ -72,7 +76,7 @@ func parseAddress(m []byte) (Held, error) {
 	if err != nil {
 		return Held{}, err
 	}
-	h := Held{Index: int(msg.Index), Origin: Foreign}
+	h := Held{Index: int(msg.Index), Origin: Foreign, Ends: msg.Flags&unix.IFA_F_PERMANENT == 0}
 	var local, addr netip.Addr
 	for _, at := range attrs {
 		switch at.Attr.Type {
@@ -111,6 +115,27 @@ func addAddress(at place) error {
 	}
 	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("add %s: %w", at.prefix, err)
+	}
+	return nil
+}
+
+// forever is the lifetime of an address that does not end.
+const forever = 1<<32 - 1
+
+// lifetime tells the kernel in how many seconds an address ends: a leased one goes although
+// no daemon runs then.
+func lifetime(at place, seconds uint32) error {
+	req := addressRequest(unix.RTM_NEWADDR, unix.NLM_F_REPLACE|unix.NLM_F_ACK, at)
+	req.AddData(nl.NewRtAttr(ifaProto, []byte{mark}))
+	info := make([]byte, unix.SizeofIfaCacheinfo)
+	binary.NativeEndian.PutUint32(info, seconds)
+	binary.NativeEndian.PutUint32(info[4:], seconds)
+	req.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, info))
+	if b := broadcast(at.prefix); b.IsValid() {
+		req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, b.AsSlice()))
+	}
+	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+		return fmt.Errorf("tell the kernel when %s ends: %w", at.prefix, err)
 	}
 	return nil
 }

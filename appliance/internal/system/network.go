@@ -20,6 +20,7 @@ import (
 func (p *pass) network() {
 	p.fail("interfaces", p.vlans())
 	links := p.links()
+	p.fail("DHCP", p.lease(links))
 	p.fail("interfaces", p.addresses(links))
 	p.down(links)
 	p.fail("routes", p.routes(links))
@@ -190,6 +191,7 @@ func (p *pass) addresses(links map[string]netlink.Link) error {
 		return err
 	}
 	errs := add(wanted, have)
+	errs = append(errs, p.lifetimes(links), p.settle(links, have))
 	gone := 0
 	for _, h := range have {
 		at := place{h.Index, h.Prefix}
@@ -217,6 +219,9 @@ func (p *pass) wanted(links map[string]netlink.Link) (out []place) {
 		}
 		for _, a := range want.Addrs {
 			out = append(out, place{l.Attrs().Index, a})
+		}
+		if lease, ok := p.leaseOf(want); ok {
+			out = append(out, place{l.Attrs().Index, lease.Addr})
 		}
 	}
 	return out

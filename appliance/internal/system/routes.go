@@ -63,7 +63,7 @@ func (p *pass) paths(links map[string]netlink.Link) (out []path, errs []error) {
 		}
 		out = append(out, path{r.To, r.Via, l.Attrs().Index, metricOf(r)})
 	}
-	return out, errs
+	return append(out, p.leasedRoutes(links)...), errs
 }
 
 func metricOf(r lb.Route) int {

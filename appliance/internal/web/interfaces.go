@@ -36,6 +36,9 @@ type interfaceRow struct {
 // Off reports whether it is configured to be down.
 func (r interfaceRow) Off() bool { return r.Configured["enabled"] == "false" }
 
+// DHCP reports whether it is configured to lease an address.
+func (r interfaceRow) DHCP() bool { return r.Configured["dhcp"] == "true" }
+
 // VLAN is of what it is configured to be which VLAN, "" = it is none.
 func (r interfaceRow) VLAN() string {
 	if r.Configured["vlan.id"] == "" {
@@ -116,6 +119,7 @@ func interfaceEditor(name string, f api.Fields) editor {
 		)
 	}
 	s.Inputs = append(s.Inputs,
+		input{Name: "dhcp", Label: "DHCP", Kind: "checkbox", Value: or(f["dhcp"], "false"), Hint: "Lease an IPv4 address, a default gateway and name servers. The WebUI is there only where Security > Service Socket Addresses says so"},
 		input{Name: "addresses", Label: "IP Addresses", Value: f["addresses"], Hint: "With the length of the network's prefix, with commas: 192.168.94.101/24. Addresses that others gave the interface stay"},
 		input{Name: "mtu", Label: "MTU", Value: f["mtu"], Hint: "576 to 65535 bytes, from 1280 with IPv6. Blank: the interface's own, of a VLAN that of what carries it"},
 		input{Name: "enabled", Label: "Enabled", Kind: "checkbox", Value: or(f["enabled"], "true"), Hint: "Off: the link is taken down, and what others gave it is lost"},

@@ -42,7 +42,7 @@ func goTool(t *testing.T, args ...string) string {
 // texts are a module's licence and notices, as it was published.
 func (m module) texts(t *testing.T) (license, notice string) {
 	t.Helper()
-	for _, name := range []string{"LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE"} {
+	for _, name := range []string{"LICENSE", "LICENSE.txt", "LICENSE.md", "license", "NOTICE"} {
 		data, err := os.ReadFile(filepath.Join(m.dir, name))
 		if err != nil {
 			continue

@@ -61,13 +61,13 @@ func TestInterfaces(t *testing.T) {
 
 // vlan adds a VLAN, and changes one.
 func (d *desk) vlan(list *got) {
-	list.want(200, "VLAN 100 of eth1", "made when the changes are applied")
+	list.want(200, "VLAN 100 of eth1", "by DHCP", "lent by 10.100.0.254 until 2026-03-04 12:00:00 UTC", "made when the changes are applied")
 	const add, one = "/lbadmin/interface", "/lbadmin/interface?name=eth1.100"
 	form := fill(d.open(add).form(add), map[string]string{"name": "eth0.7", "vlan.link": "eth0", "vlan.id": "7"})
 	d.send(add, form).leadsTo("/lbadmin/interfaces")
 	has(d.t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[4].name": "eth0.7", "system.interfaces[4].vlan.link": "eth0", "system.interfaces[4].vlan.id": "7"})
-	d.send(one, fill(d.open(one).form(one), map[string]string{"vlan.id": "101"})).leadsTo("/lbadmin/interfaces")
-	has(d.t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[2].name": "eth1.100", "system.interfaces[2].vlan.link": "eth1", "system.interfaces[2].vlan.id": "101"})
+	d.send(one, fill(d.open(one).form(one), map[string]string{"vlan.id": "101", "dhcp": "true"})).leadsTo("/lbadmin/interfaces")
+	has(d.t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[2].name": "eth1.100", "system.interfaces[2].vlan.link": "eth1", "system.interfaces[2].vlan.id": "101", "system.interfaces[2].dhcp": "true"})
 	d.lb.answer(putNode, api.Problem{Status: 422, Fields: map[string]string{"system.interfaces[2].vlan.id": "is out of range", "system.interfaces[2].vlan.link": "is not there"}})
 	p := d.send(one, form).want(422)
 	if said := p.control("VLAN ID") + p.control("VLAN of"); !strings.Contains(said, "is out of range") || !strings.Contains(said, "is not there") || p.form(one).Get("vlan.id") != "7" {
@@ -134,7 +134,7 @@ func TestNastyMachines(t *testing.T) {
 		d.lb.answer("GET /api/v1/draft/parts/node", api.PartDraft{Tag: nasty, Fields: f})
 		d.lb.answer("GET "+api.PathSystem, api.System{
 			Hostname: nasty, Problems: []string{nasty},
-			Interfaces: []api.NIC{{Name: nasty, MAC: nasty, Up: true, VLAN: &api.NICVLAN{Link: nasty, ID: 7}, Addresses: []api.NICAddress{{Address: nasty, Origin: nasty}}}},
+			Interfaces: []api.NIC{{Name: nasty, MAC: nasty, Up: true, VLAN: &api.NICVLAN{Link: nasty, ID: 7}, Lease: &api.NICLease{Address: nasty, Server: nasty}, Addresses: []api.NICAddress{{Address: nasty, Origin: nasty}}}},
 			Routes:     []api.Route{{To: nasty, Via: nasty, Interface: nasty, Origin: nasty}},
 			Resolver:   api.Resolver{File: nasty, Link: nasty, Servers: []string{nasty}, Search: []string{nasty}},
 			Clock:      api.Clock{Zone: nasty, Servers: []string{nasty}},

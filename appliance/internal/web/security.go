@@ -135,7 +135,8 @@ func socketsForm(f api.Fields, tag string) editor {
 	return editor{
 		Action: securityPath + "/sockets", Submit: "Update", Tag: tag, Under: "security",
 		Sections: []section{{Title: "Service Socket Addresses", Inputs: []input{
-			{Name: "management", Label: "WebUI – HTTPS", Value: f["management"], Required: true, Hint: "Addresses of this node with commas, port 9443 unless another is written: 192.168.94.10 or 192.168.94.10:443"},
+			{Name: "management", Label: "WebUI – HTTPS", Value: f["management"], Required: f["management_dhcp"] == "", Hint: "Addresses of this node with commas, port 9443 unless another is written: 192.168.94.10 or 192.168.94.10:443"},
+			{Name: "management_dhcp", Label: "WebUI – HTTPS by DHCP", Value: f["management_dhcp"], Hint: "Interfaces with DHCP, such as eth0: the WebUI is at the addresses that they lease, port 9443"},
 			{Name: "management_http", Label: "WebUI – HTTP", Value: f["management_http"], Hint: "Blank: off. Port 9080 unless another is written. It only leads browsers to HTTPS: nobody can log in over plain HTTP"},
 			{Name: "fallback", Label: "Fallback page", Value: f["fallback"], Hint: "Blank: at the addresses of the WebUI, port 9081"},
 		}}},
@@ -146,7 +147,7 @@ func socketsForm(f api.Fields, tag string) editor {
 func (v *visit) setSockets() error {
 	sent := v.posted(socketsForm(api.Fields{}, ""))
 	var err error
-	if sent["management"] == "" {
+	if sent["management"] == "" && sent["management_dhcp"] == "" {
 		const text = "the WebUI needs an address, or nobody could come back to this page"
 		err = &api.ProblemError{Problem: api.Problem{Status: http.StatusUnprocessableEntity, Detail: text, Fields: map[string]string{"management": text}}}
 	} else {
@@ -187,7 +188,7 @@ func (v *visit) moves() []string {
 		return nil
 	}
 	list := strings.Split(part.Fields["management"], ",")
-	if slices.Contains(list, here.String()) {
+	if slices.Contains(list, here.String()) || v.leased(part.Fields["management_dhcp"], here.String()) {
 		return nil
 	}
 	var out []string
@@ -197,4 +198,20 @@ func (v *visit) moves() []string {
 		}
 	}
 	return out
+}
+
+// leased says whether an address is one by DHCP where the WebUI is to be.
+func (v *visit) leased(interfaces, here string) bool {
+	facts := v.facts()
+	if facts == nil {
+		return false
+	}
+	host, _, err := net.SplitHostPort(here)
+	return err == nil && slices.ContainsFunc(facts.Interfaces, func(n api.NIC) bool {
+		if n.Lease == nil || !slices.Contains(strings.Split(interfaces, ","), n.Name) {
+			return false
+		}
+		own, _, _ := strings.Cut(n.Lease.Address, "/")
+		return own == host
+	})
 }

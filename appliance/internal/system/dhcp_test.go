@@ -1,0 +1,155 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/vosbed/vosbed/appliance/lb"
+	"github.com/vosbed/vosbed/internal/testenv"
+)
+
+// lender has busybox's DHCP server lend 10.0.0.50 at the other end of the machine's eth0.
+func (m *machine) lender() {
+	m.t.Helper()
+	busybox := testenv.RequireTool(m.t, "busybox")
+	far := testenv.NewNS(m.t)
+	m.do(func() error {
+		l, err := netlink.LinkByName("eth1")
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetNsFd(l, far.Fd())
+	})
+	dir := m.t.TempDir()
+	conf := "start 10.0.0.50\nend 10.0.0.50\ninterface eth1\nlease_file " + dir + "/leases\npidfile " + dir + "/pid\n" +
+		"option subnet 255.255.255.0\noption router 10.0.0.1\noption dns 10.0.0.2 10.0.0.3\noption lease 600\n"
+	if err := errors.Join(os.WriteFile(dir+"/conf", []byte(conf), 0o600), os.WriteFile(dir+"/leases", nil, 0o600)); err != nil {
+		m.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, busybox, "udhcpd", "-f", dir+"/conf")
+	if err := far.Do(func() error {
+		l, err := netlink.LinkByName("eth1")
+		if err != nil {
+			return err
+		}
+		a, err := netlink.ParseAddr("10.0.0.1/24")
+		if err != nil {
+			return err
+		}
+		return errors.Join(netlink.LinkSetUp(l), netlink.AddrAdd(l, a), cmd.Start())
+	}); err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() { stop(); _ = cmd.Wait() })
+}
+
+// settled applies a value until the kernel has these lines.
+func (m *machine) settled(a *Actuator, want lb.System, lines ...string) {
+	m.t.Helper()
+	slices.Sort(lines)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-tick.C {
+		m.apply(a, want)
+		if slices.Equal(m.kernel(), lines) {
+			return
+		}
+	}
+	m.t.Errorf("problems %q", a.Problems())
+	m.wants(lines...)
+}
+
+// held is an address of the machine.
+func (m *machine) held(addr string) (found Held) {
+	m.t.Helper()
+	m.do(func() error {
+		all, err := held()
+		for _, h := range all {
+			if h.Prefix.String() == addr {
+				found = h
+			}
+		}
+		return err
+	})
+	return found
+}
+
+// TestDHCP: an address comes with its gateway, its name servers and its end; the next daemon
+// goes on with it; it becomes a fixed one, and goes.
+func TestDHCP(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.lender()
+	m.write("etc/resolv.conf", "nameserver 10.9.9.9\n")
+	a, told := m.daemon(), 0
+	t.Cleanup(a.Stop)
+	a.opts.Leased = func() { told++ }
+	want := lb.System{Interfaces: []lb.Interface{{Name: "eth0", DHCP: true}}}
+	leased := []string{"eth0 mtu 1500 up true", "eth0 10.0.0.50/24 configured", "route 0.0.0.0/0 via 10.0.0.1 on eth0 metric 1024 configured"}
+	m.settled(a, want, leased...)
+	if p := m.apply(a, want); p != "" || told != 1 {
+		t.Errorf("problems %q, told %d times", p, told)
+	}
+	if !m.held("10.0.0.50/24").Ends {
+		t.Error("the kernel does not know when it ends")
+	}
+	m.hold(map[string]string{"etc/resolv.conf": written + "nameserver 10.0.0.2\nnameserver 10.0.0.3\n"})
+	m.do(func() error {
+		f, err := a.Facts()
+		if f.NICs[0].Lease.Server != netip.MustParseAddr("10.0.0.1") || f.NICs[0].Addrs[0].Origin != DHCP {
+			t.Errorf("%+v", f.NICs)
+		}
+		return err
+	})
+	if info, err := os.Stat(filepath.Join(m.dir, "leases.json")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	a.Stop()
+
+	next := m.daemon()
+	t.Cleanup(next.Stop)
+	m.apply(next, want)
+	m.wants(leased...)
+	fixed := lb.System{
+		Interfaces: []lb.Interface{{Name: "eth0", DHCP: true, Addrs: []netip.Prefix{prefix("172.16.0.1/24")}}},
+		Routes:     []lb.Route{{To: prefix("0.0.0.0/0"), Via: netip.MustParseAddr("172.16.0.2")}},
+		DNS:        lb.DNS{Servers: []netip.Addr{netip.MustParseAddr("172.16.0.3")}},
+	}
+	m.settled(next, fixed, leased[0], leased[1], "eth0 172.16.0.1/24 configured", "route 0.0.0.0/0 via 172.16.0.2 on eth0 metric 0 configured")
+	m.hold(map[string]string{"etc/resolv.conf": written + "nameserver 172.16.0.3\n"})
+	m.settled(next, lb.System{Interfaces: []lb.Interface{{Name: "eth0", Addrs: []netip.Prefix{prefix("10.0.0.50/24")}}}}, leased[:2]...)
+	if m.held("10.0.0.50/24").Ends {
+		t.Error("a fixed address ends")
+	}
+	m.settled(next, lb.System{}, "eth0 mtu 1500 up false")
+	m.hold(map[string]string{"etc/resolv.conf": "nameserver 10.9.9.9\n", "leases.json": "{}"})
+}
+
+// TestNoDHCPServer is told, as are files of leases that cannot be read.
+func TestNoDHCPServer(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.write("leases.json", `{"eth0":`)
+	a := m.daemon()
+	t.Cleanup(a.Stop)
+	want := lb.System{Interfaces: []lb.Interface{{Name: "eth0", DHCP: true}, {Name: "eth1"}}}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); <-tick.C {
+		if p := m.apply(a, want); strings.Contains(p, "DHCP on eth0: no DHCP server lends an address") {
+			return
+		}
+	}
+	t.Errorf("problems %q", a.Problems())
+}
