@@ -20,15 +20,16 @@ func (a *app) updateCommand() *cobra.Command {
 restart tries the new version, and if that does not come up healthy within some minutes,
 three times, the former one is started again. The configuration is kept.
 
-In a pair, update the passive node first: install and restart it, and when "lbctl update
-status" says that it is healthy and "lbctl status" that the pair is in sync, move the
-virtual addresses there (lbctl ha takeover on it) and do the same with the other node.
+In a pair, "lbctl update pair" does both nodes in the right order. By hand, update the passive
+node first: install and restart it, and when "lbctl update status" says that it is healthy
+and "lbctl status" that the pair is in sync, move the virtual addresses there (lbctl ha
+takeover on it) and do the same with the other node.
 
 Where packages update the appliance, these commands are refused.`,
 		Args: subcommand,
 		RunE: a.group,
 	}
-	cmd.AddCommand(a.updateStatusCommand(), a.updateInstallCommand(), a.updateRestartCommand(), a.updateBackCommand())
+	cmd.AddCommand(a.updateStatusCommand(), a.updateInstallCommand(), a.updateRestartCommand(), a.updateBackCommand(), a.updatePairCommand())
 	return cmd
 }
 

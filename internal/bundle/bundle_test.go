@@ -201,6 +201,21 @@ func TestWriteRefuses(t *testing.T) {
 	}
 }
 
+// TestPeek: what an archive says can be read without a key, whoever signed it.
+func TestPeek(t *testing.T) {
+	t.Parallel()
+	data := write(t, []byte("the system"), newKey(t))
+	m, err := Peek(bytes.NewReader(data))
+	if err != nil || m.Product != Product || m.Size != 10 {
+		t.Errorf("%+v, %v", m, err)
+	}
+	for _, bad := range [][]byte{nil, data[:100], []byte(strings.Repeat("x", 2048))} {
+		if m, err := Peek(bytes.NewReader(bad)); err == nil {
+			t.Errorf("%.20q says %+v", bad, m)
+		}
+	}
+}
+
 func TestVersions(t *testing.T) {
 	// Each is older than the next.
 	order := []string{"0.1", "0.1.1", "0.9.0", "0.10.0", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.2", "1.0.0-alpha.10", "1.0.0-alpha.x", "1.0.0-rc.1", "1.0.0", "1.0.0.1", "1.0.1", "2"}
@@ -255,9 +270,13 @@ func FuzzOpen(f *testing.F) {
 	f.Add(write(f, system, key))
 	f.Add([]byte("manifest.json"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		said, unread := Peek(bytes.NewReader(data))
 		a, err := Open(bytes.NewReader(data), key.Public())
 		if err != nil {
 			return
+		}
+		if unread != nil || said != a.Manifest {
+			t.Errorf("it says %+v, %v and holds %+v", said, unread, a.Manifest)
 		}
 		if got, err := io.ReadAll(a); err == nil && !bytes.Equal(got, system) {
 			t.Errorf("believed: %q", got)
