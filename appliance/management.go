@@ -16,10 +16,10 @@ func (a *Appliance) management(ctx context.Context) ([]task, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, d, e := backend{a}, drafts{a}, newExternal(a)
+	b, d, e, u := backend{a}, drafts{a}, newExternal(a), openUpdates(a)
 	people.Directory = e
 	server, err := mgmt.New(mgmt.Options{
-		Backend: mgmt.Backend{Status: b, Operator: b, Table: b, Config: b, Drafts: d, Past: d, Pairing: a.pairing, Graphs: b, Logs: a.book, System: b, Events: a.events, Rates: a.rates, Support: &helpdesk{Appliance: a, people: people}, Backups: &backups{Appliance: a, people: people}, Access: doorkeeper{a}, Authentication: e, Updates: openUpdates(a)},
+		Backend: mgmt.Backend{Status: b, Operator: b, Table: b, Config: b, Drafts: d, Past: d, Pairing: a.pairing, Graphs: b, Logs: a.book, System: b, Events: a.events, Rates: a.rates, Support: &helpdesk{Appliance: a, people: people}, Backups: &backups{Appliance: a, people: people}, Access: doorkeeper{a}, Authentication: e, Updates: u, Online: newOnlineUpdates(u)},
 		People:  people,
 		Logger:  a.log, Pin: a.access.pin,
 		TokenFile: filepath.Join(a.opts.StateDir, "token"),

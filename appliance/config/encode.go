@@ -140,6 +140,7 @@ func nodeToFile(n lb.Node) nodeFile {
 		},
 		Ping:           n.PingNodes,
 		Authentication: authenticationToFile(n.Authentication),
+		Update:         updateFile(n.Update),
 		System:         systemToFile(n.System),
 	}
 	f.DHCP = n.ManagementDHCP

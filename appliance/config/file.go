@@ -27,6 +27,7 @@ type nodeFile struct {
 	Ping        []netip.Addr    `yaml:"ping,omitempty,flow"`
 
 	Authentication authenticationFile `yaml:"authentication,omitempty"`
+	Update         updateFile         `yaml:"update,omitempty"`
 	System         systemFile         `yaml:"system,omitempty"`
 }
 

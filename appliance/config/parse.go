@@ -193,6 +193,7 @@ func (r *reader) node(f nodeFile) lb.Node {
 		n.PingNodes = append(n.PingNodes, r.addr(r.item(fmt.Sprintf("node.ping[%d]", i)), a))
 	}
 	n.Authentication = r.authentication(f.Authentication)
+	n.Update = lb.Update(f.Update)
 	n.System = r.system(f.System)
 	return n
 }

@@ -99,6 +99,7 @@ func validateNode(r *reader, n lb.Node) {
 	validateSockets(r, n)
 	distinct(r, "node.ping", n.PingNodes)
 	validateAuthentication(r, n.Authentication)
+	validateUpdate(r, n.Update)
 	validateSystem(r, n)
 }
 

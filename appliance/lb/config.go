@@ -30,6 +30,8 @@ type Node struct {
 	PingNodes []netip.Addr
 	// Authentication is who may log in besides the accounts of the node (guide 9.3).
 	Authentication Authentication
+	// Update is where newer versions are looked for.
+	Update Update
 	// System is what the machine is to be; zero = it is left alone.
 	System System
 }

@@ -136,6 +136,10 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"node":"lb9","revision":"r9","restored":["the configuration is pending","the accounts"],"left_out":["the settings of node lb9 itself: this is lb1"]}`)
 	case "GET " + api.PathUpdate, "POST " + api.PathUpdate:
 		http.ServeFile(w, r, filepath.Join(f.dir, "update.json"))
+	case "POST " + api.PathUpdateOnline:
+		http.ServeFile(w, r, filepath.Join(f.dir, "online.json"))
+	case "POST " + api.PathUpdateOnlineInstall:
+		http.ServeFile(w, r, filepath.Join(f.dir, "update.json"))
 	case "POST " + api.PathUpdateBack:
 		_, _ = io.WriteString(w, `{"restarts":true}`)
 	case "GET " + api.PathSupportChecks:

@@ -29,7 +29,7 @@ Where packages update the appliance, these commands are refused.`,
 		Args: subcommand,
 		RunE: a.group,
 	}
-	cmd.AddCommand(a.updateStatusCommand(), a.updateInstallCommand(), a.updateRestartCommand(), a.updateBackCommand(), a.updatePairCommand())
+	cmd.AddCommand(a.updateStatusCommand(), a.updateCheckCommand(), a.updateInstallCommand(), a.updateRestartCommand(), a.updateBackCommand(), a.updatePairCommand())
 	return cmd
 }
 
@@ -73,17 +73,27 @@ func updateText(u api.Update, colored bool) string {
 }
 
 func (a *app) updateInstallCommand() *cobra.Command {
-	checksum, older := "", false
+	checksum, older, online := "", false, false
 	cmd := &cobra.Command{
-		Use: "install FILE", Short: "Install an update into the slot that does not run", Args: cobra.ExactArgs(1),
+		Use: "install FILE | --online", Short: "Install an update into the slot that does not run", Args: cobra.MaximumNArgs(1),
 		Long: `install sends an update archive (vosbed-VERSION.update) to the node, which verifies its
 signature and installs it beside the running version. With --checksum the archive is held
 against a checksum file too, SHA256SUMS of the release. What is refused changes nothing.
+With --online the node itself fetches the newest version from its update server.
 The running version goes on serving until "lbctl update restart".`,
-		Example: "  lbctl update install vosbed-1.2.0.update --checksum SHA256SUMS && lbctl update restart",
+		Example: "  lbctl update install vosbed-1.2.0.update --checksum SHA256SUMS && lbctl update restart\n  lbctl update check && lbctl update install --online",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if online != (len(args) == 0) || online && (checksum != "" || older) {
+				return inputError("give the archive, or --online alone")
+			}
 			return a.with(func(c *api.Client) error {
-				u, err := sendUpdate(cmd.Context(), c, args[0], checksum, older)
+				install := fetchUpdate
+				if !online {
+					install = func(ctx context.Context, c *api.Client) (api.Update, error) {
+						return sendUpdate(ctx, c, args[0], checksum, older)
+					}
+				}
+				u, err := install(cmd.Context(), c)
 				if err != nil {
 					return err
 				}
@@ -93,6 +103,7 @@ The running version goes on serving until "lbctl update restart".`,
 	}
 	cmd.Flags().StringVar(&checksum, "checksum", "", "checksum `file` of the archive, as sha256sum writes it")
 	cmd.Flags().BoolVar(&older, "older", false, "let a version be installed that is older than the running one")
+	cmd.Flags().BoolVar(&online, "online", false, "fetch the newest version from the node's update server")
 	return cmd
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vosbed/vosbed/images/release"
+	"github.com/vosbed/vosbed/internal/bundle"
 	"github.com/vosbed/vosbed/internal/minisign"
 )
 
@@ -114,7 +115,7 @@ func sumsDiffer(one, two string) ([]string, error) {
 	}
 	var out []string
 	for name, sum := range a {
-		if b[name] != sum && name != release.PublicKey && name != release.ReadMe && !strings.HasSuffix(name, release.Update) {
+		if b[name] != sum && name != release.PublicKey && name != release.ReadMe && !strings.HasSuffix(name, release.Update) && name != bundle.IndexName && name != bundle.IndexSignatureName {
 			out = append(out, name)
 		}
 	}

@@ -1,6 +1,6 @@
 // Package release makes a folder of images into one that may be given away: a ReadMe that
-// says what each file is for, the checksums of all, and a signature over them. It also
-// verifies such a folder.
+// says what each file is for, an index by which appliances find the update in it, the checksums
+// of all, and a signature over them. It also verifies such a folder.
 package release
 
 import (
@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/vosbed/vosbed/internal/bundle"
 	"github.com/vosbed/vosbed/internal/minisign"
 )
 
@@ -52,7 +53,11 @@ func Write(dir string, o Options) error {
 	if err != nil {
 		return err
 	}
-	made := []file{{ReadMe, text}, {PublicKey, o.Key.Public().File()}}
+	index, err := o.index(dir, images)
+	if err != nil {
+		return err
+	}
+	made := append(index, file{ReadMe, text}, file{PublicKey, o.Key.Public().File()})
 	for _, f := range made {
 		if err = f.write(dir); err != nil {
 			return err
@@ -100,7 +105,7 @@ func (o Options) images(dir string) ([]image, error) {
 // own tells the files that are made here.
 func own(name string) bool {
 	switch name {
-	case ReadMe, Sums, Signature, PublicKey:
+	case ReadMe, Sums, Signature, PublicKey, bundle.IndexName, bundle.IndexSignatureName:
 		return true
 	}
 	return false

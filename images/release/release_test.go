@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/vosbed/vosbed/internal/bundle"
 	"github.com/vosbed/vosbed/internal/minisign"
 	"github.com/vosbed/vosbed/internal/testenv"
 )
@@ -70,6 +71,25 @@ func content(t *testing.T, dir string) map[string]string {
 	return out
 }
 
+// TestIndex: appliances find the update of a release on any web server, and only there.
+func TestIndex(t *testing.T) {
+	t.Parallel()
+	k := newKey(t)
+	there := content(t, released(t, k))
+	x, err := bundle.OpenIndex([]byte(there[bundle.IndexName]), []byte(there[bundle.IndexSignatureName]), k.Public())
+	if err != nil || x.Version != "1.2.3" || x.File != "vosbed-1.2.3.update" || x.Size != int64(len(there[x.File])) || !strings.Contains(there[Sums], x.SHA256+"  "+x.File) || x.Notes == "" {
+		t.Errorf("%+v, %v", x, err)
+	}
+	dir := t.TempDir()
+	put(t, dir, "vosbed-1.2.3.qcow2", "image")
+	if err := Write(dir, options(k)); err != nil {
+		t.Fatal(err)
+	}
+	if _, is := content(t, dir)[bundle.IndexName]; is {
+		t.Error("there is an index without an update")
+	}
+}
+
 func TestWriteTwice(t *testing.T) {
 	t.Parallel()
 	k := newKey(t)
@@ -85,7 +105,7 @@ func TestWriteTwice(t *testing.T) {
 	if diff := cmp.Diff(first, content(t, dir)); diff != "" {
 		t.Errorf("the same folder (-first +second):\n%s", diff)
 	}
-	if len(first) != len(uses())+4 {
+	if len(first) != len(uses())+6 {
 		t.Errorf("%d files", len(first))
 	}
 }

@@ -29,5 +29,9 @@ func (r *Reader) Read(p []byte) (int, error) {
 		within = r.until
 	}
 	_ = r.control.SetReadDeadline(within)
-	return r.ReadCloser.Read(p)
+	n, err := r.ReadCloser.Read(p)
+	if err != nil {
+		_ = r.control.SetReadDeadline(r.until) // the end of a deadline would end the request
+	}
+	return n, err
 }

@@ -78,6 +78,10 @@ func toDaemon(socket string, log *slog.Logger) http.Handler {
 			limit = updateTimeout
 			r.Body = longbody.New(r.Body, http.NewResponseController(w), readTimeout, limit)
 		}
+		if r.URL.Path == api.PathUpdateOnlineInstall {
+			limit = updateTimeout
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(limit)) // whose end would end the call
+		}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
 		proxy.ServeHTTP(w, r)
 	})

@@ -81,7 +81,7 @@ func newServer(t *testing.T, f *fake) *Server {
 	f.events, f.lines = feed.New[events.Event](4, 1001), feed.New[logbook.Line](4, 1)
 	f.lines.Add(logbook.Line{At: epoch, Level: slog.LevelWarn, Text: "pair decision reason=x"})
 	s, err := New(Options{
-		Backend:   Backend{Status: f, Operator: f, Table: f, Config: f, Drafts: f, Past: f, Pairing: f, Graphs: f, Logs: f, Events: f.events, Rates: f, Support: f, System: f, Backups: kept{f}, Access: f, Authentication: &f.out, Updates: updates{f}},
+		Backend:   Backend{Status: f, Operator: f, Table: f, Config: f, Drafts: f, Past: f, Pairing: f, Graphs: f, Logs: f, Events: f.events, Rates: f, Support: f, System: f, Backups: kept{f}, Access: f, Authentication: &f.out, Updates: updates{f}, Online: online{f}},
 		People:    openPeople(t, dir, &f.out),
 		TokenFile: filepath.Join(dir, "token"),
 		Pin:       func() string { return "sha256//pin" },

@@ -78,6 +78,7 @@ type Backend struct {
 	System   System
 	Access   Access
 	Updates  Updates
+	Online   OnlineUpdates
 	// Authentication is who may come in without an account of the node.
 	Authentication Authentication
 	// Events are what happened, by difference of pictures.
@@ -88,7 +89,7 @@ type Backend struct {
 func (b Backend) complete() bool {
 	return b.Status != nil && b.Operator != nil && b.Table != nil && b.Config != nil &&
 		b.Drafts != nil && b.Past != nil && b.Pairing != nil && b.Graphs != nil && b.Logs != nil &&
-		b.Support != nil && b.System != nil && b.Backups != nil && b.Access != nil && b.Events != nil && b.Authentication != nil && b.Rates != nil && b.Updates != nil
+		b.Support != nil && b.System != nil && b.Backups != nil && b.Access != nil && b.Events != nil && b.Authentication != nil && b.Rates != nil && b.Updates != nil && b.Online != nil
 }
 
 // Filter picks persistence entries; zero fields match everything.

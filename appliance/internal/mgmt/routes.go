@@ -23,7 +23,7 @@ type route struct {
 
 // routes is the whole API.
 func (s *Server) routes() []route {
-	return slices.Concat(s.balancing(), s.configuring(), s.admitting(), s.authenticating(), s.pairing(), s.tokening(), s.supporting(), s.system(), s.keeping(), s.access(), s.telling(), s.reporting(), s.updating())
+	return slices.Concat(s.balancing(), s.configuring(), s.admitting(), s.authenticating(), s.pairing(), s.tokening(), s.supporting(), s.system(), s.keeping(), s.access(), s.telling(), s.reporting(), s.updating(), s.updatingOnline())
 }
 
 // balancing is what the node does now.

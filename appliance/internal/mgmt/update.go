@@ -69,10 +69,7 @@ func (s *Server) postUpdate(w http.ResponseWriter, r *http.Request) {
 			return api.Update{}, err
 		}
 		defer s.closed(ctx, up)
-		control := http.NewResponseController(w)
-		until := time.Now().Add(updateTimeout)
-		_ = control.SetReadDeadline(until) // a listener that cannot keeps its usual bound
-		_ = control.SetWriteDeadline(until)
+		patient(w)
 		in, err := readUpdate(form, up)
 		if err != nil {
 			return api.Update{}, err

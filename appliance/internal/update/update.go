@@ -214,8 +214,14 @@ func Kept(dir, version string) ([]byte, error) {
 	return text, nil
 }
 
-// key is the public key of the releases.
-func (m *Manager) key() (minisign.PublicKey, error) {
+// Newer says whether a version is newer than the running one.
+func (m *Manager) Newer(version string) bool {
+	v, err := bundle.ParseVersion(version)
+	return err == nil && v.Compare(m.running) > 0
+}
+
+// Key is the public key of the releases.
+func (m *Manager) Key() (minisign.PublicKey, error) {
 	key, err := minisign.ReadPublicKey(m.opts.KeyFile)
 	if err != nil {
 		return key, &RefusedError{"updates cannot be verified on this appliance: " + err.Error()}

@@ -128,7 +128,7 @@ func (u *Upload) into(p slots.Partition, manifest bundle.Manifest) (State, error
 
 // open opens the archive from its beginning.
 func (u *Upload) open() (*bundle.Archive, error) {
-	key, err := u.m.key()
+	key, err := u.m.Key()
 	if err != nil {
 		return nil, err
 	}

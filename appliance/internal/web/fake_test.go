@@ -100,7 +100,7 @@ func (f *fakeLB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func sensitive(r *http.Request) bool {
 	return r.Method != http.MethodGet && (strings.HasPrefix(r.URL.Path, api.PathAccounts) || strings.HasPrefix(r.URL.Path, api.PathTokens) || r.URL.Path == api.PathPairCreate || r.URL.Path == api.PathPairBreak ||
-		r.URL.Path == api.PathAuthSecret || r.URL.Path == api.PathBackup || r.URL.Path == api.PathRestore || r.URL.Path == api.PathCertificate || strings.HasPrefix(r.URL.Path, api.PathUpdate))
+		r.URL.Path == api.PathAuthSecret || r.URL.Path == api.PathBackup || r.URL.Path == api.PathRestore || r.URL.Path == api.PathCertificate || strings.HasPrefix(r.URL.Path, api.PathUpdate) && r.URL.Path != api.PathUpdateOnline)
 }
 
 func (f *fakeLB) confirm(w http.ResponseWriter, body []byte) {
@@ -226,6 +226,9 @@ func deployment() map[string]any {
 		"GET " + api.PathSupportArchive:                              []byte("packed"),
 		"GET " + api.PathUpdate:                                      installed(),
 		"POST " + api.PathUpdate:                                     waitingUpdate(),
+		"GET " + api.PathUpdateOnline:                                api.OnlineUpdate{Server: "https://updates.example.org/", Checked: new(noon()), Latest: "1.1.0", Available: &api.AvailableUpdate{Version: "1.1.0", Size: 41 << 20, SHA256: "abcd", Notes: "Faster.\nSafer."}},
+		"POST " + api.PathUpdateOnline:                               api.OnlineUpdate{},
+		"POST " + api.PathUpdateOnlineInstall:                        waitingUpdate(),
 		"POST " + api.PathUpdateBack:                                 api.UpdateBack{Restarts: true},
 		"GET " + api.PathAuth:                                        api.AuthState{Source: "ldap", Secrets: []string{"ldap", "radius"}, Warnings: []string{"passwords cross the network as plain text"}},
 		"POST " + api.PathAuthTest:                                   api.AuthTested{Source: "ldap", Text: "the name or the password is wrong"},
@@ -236,7 +239,7 @@ func deployment() map[string]any {
 // nodeFields are the settings of the node, with those of its machine.
 func nodeFields() api.Fields {
 	return api.Fields{
-		"name": "lb1", "role": "primary", "system.hostname": "lb1", "system.domain": "", "system.dns.servers": "192.168.94.1", "system.dns.search": "",
+		"name": "lb1", "role": "primary", "update.server": "", "update.ca_file": "", "update.proxy": "", "system.hostname": "lb1", "system.domain": "", "system.dns.servers": "192.168.94.1", "system.dns.search": "",
 		"system.interfaces[0].name": "eth0", "system.interfaces[0].addresses": "192.168.94.101/24", "system.interfaces[0].mtu": "1400", "system.interfaces[0].enabled": "true",
 		"system.interfaces[1].name": "eth7", "system.interfaces[1].addresses": "", "system.interfaces[1].mtu": "", "system.interfaces[1].enabled": "false",
 		"system.interfaces[2].dhcp": "true",

@@ -66,7 +66,7 @@ func (s *Server) routes() []route {
 			return one.show(v)
 		}})
 	}
-	return slices.Concat(out, overviewRoutes(), clusterRoutes(), maintenanceRoutes(), tokensRoutes(), updateRoutes(), reportRoutes(), supportRoutes(), fallbackRoutes(), localRoutes(), loginRoutes())
+	return slices.Concat(out, overviewRoutes(), clusterRoutes(), maintenanceRoutes(), tokensRoutes(), updateRoutes(), onlineRoutes(), reportRoutes(), supportRoutes(), fallbackRoutes(), localRoutes(), loginRoutes())
 }
 
 // mayNot is the answer to whoever has not the role for a page.

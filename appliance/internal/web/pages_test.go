@@ -193,6 +193,7 @@ func forms() map[string]formCase {
 		"new interface":  {"/lbadmin/interface", "/lbadmin/interface", putNode, "name"},
 		"route":          {"/lbadmin/route?number=1", "/lbadmin/route?number=1", putNode, "via"},
 		"new route":      {"/lbadmin/route", "/lbadmin/route", putNode, "to"},
+		"update server":  {"/lbadmin/update", "/lbadmin/update/server", putNode, "update.server"},
 		"date":           {"/lbadmin/datetime", "/lbadmin/datetime", putNode, "time.zone"},
 		"peer":           {"/lbadmin/availability", "/lbadmin/availability/look", "POST " + api.PathPairPeer, "address"},
 		"own password":   {"/lbadmin/passwords", "/lbadmin/passwords/own", "PUT " + api.PathPassword, "old"},
@@ -261,7 +262,7 @@ func wellFormed(t *testing.T, p *got) {
 // against the draft as it is now.
 func TestConflict(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"modify service", "modify server", "hostname", "interface", "route", "date"} {
+	for _, name := range []string{"modify service", "modify server", "hostname", "interface", "route", "date", "update server"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, d := forms()[name], sit(t, api.RoleAdmin)

@@ -25,6 +25,8 @@ func updateRoutes() []route {
 type updateData struct {
 	Update *api.Update // nil = this installation is not updated here
 	Why    string      // it is not
+	Online api.OnlineUpdate
+	Server editor // where newer versions are looked for
 	Admin  bool
 }
 
@@ -36,7 +38,10 @@ func (updateData) Tries(s api.UpdateSlot) string {
 	return plural(s.TriesLeft, "start", "starts")
 }
 
-func (v *visit) update() error {
+func (v *visit) update() error { return v.updatePage(editor{}, formError{}) }
+
+// updatePage shows the screen; an editor without sections is one that was not sent.
+func (v *visit) updatePage(server editor, wrong formError) error {
 	d := updateData{Admin: v.may(api.RoleAdmin)}
 	u, err := v.api.Update(v.ctx())
 	switch p, ok := asProblem(err); {
@@ -47,7 +52,16 @@ func (v *visit) update() error {
 	default:
 		return err
 	}
-	return v.page("update", updateTitle, d)
+	if d.Update != nil {
+		if d.Online, err = v.api.OnlineUpdate(v.ctx()); err != nil {
+			return err
+		}
+		if d.Server, err = v.serverForm(server); err != nil {
+			return err
+		}
+		d.Server.place(wrong)
+	}
+	return v.show(wrong.status(), "update", updateTitle, d)
 }
 
 // restartIntoUpdate starts the version that was installed.
