@@ -236,7 +236,7 @@ func (r *rollout) lacks(ctx context.Context, n *rolloutNode) (string, error) {
 func (r *rollout) settle(ctx context.Context, serving, spare *rolloutNode) error {
 	return r.wait(ctx, spare, r.change, "to be in sync with its peer", func(ctx context.Context) (string, error) {
 		if err := errors.Join(serving.look(ctx), spare.look(ctx)); err != nil {
-			return err.Error(), nil
+			return err.Error(), nil //nolint:nilerr // it may answer a moment later
 		}
 		return unsettled(serving, spare), nil
 	})
