@@ -6,7 +6,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/vosbed/vosbed/images/debian"
@@ -86,7 +85,13 @@ func Build(ctx context.Context, o Options) (Result, error) {
 		return Result{}, fmt.Errorf("make the folder of the image: %w", err)
 	}
 	b.Say("gathering the system")
-	files, err := b.files(ctx, o.Programs)
+	scratch := filepath.Join(b.Dir, "kernel")
+	defer func() { _ = os.RemoveAll(scratch) }()
+	k, err := b.unpackKernel(ctx, scratch)
+	if err != nil {
+		return Result{}, err
+	}
+	files, err := b.files(ctx, o.Programs, k)
 	if err != nil {
 		return Result{}, err
 	}
@@ -94,7 +99,7 @@ func Build(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	system, err := b.system(ctx, initrd)
+	system, err := b.system(ctx, k.Image, initrd)
 	if err != nil {
 		return Result{}, err
 	}
@@ -108,11 +113,7 @@ func Build(ctx context.Context, o Options) (Result, error) {
 }
 
 // system is the unified kernel image.
-func (b *builder) system(ctx context.Context, initrd []byte) ([]byte, error) {
-	kernel, err := b.one(ctx, kernelPackage, func(p string) bool { return strings.HasPrefix(p, "/boot/vmlinuz-") })
-	if err != nil {
-		return nil, err
-	}
+func (b *builder) system(ctx context.Context, kernel, initrd []byte) ([]byte, error) {
 	stub, err := b.one(ctx, "systemd-boot-efi", func(p string) bool { return path.Base(p) == "linuxx64.efi.stub" })
 	if err != nil {
 		return nil, err

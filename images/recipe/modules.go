@@ -2,12 +2,10 @@ package recipe
 
 import (
 	"context"
-	"path"
 	"slices"
 	"strings"
 
-	"github.com/vosbed/vosbed/images/debian"
-	"github.com/vosbed/vosbed/images/kmod"
+	"github.com/vosbed/vosbed/images/kernel"
 )
 
 // hardware are the modules for the machines that an appliance runs on: KVM, VMware,
@@ -33,32 +31,19 @@ func system() []string {
 	}
 }
 
-// Modules returns the wanted modules of a kernel package with all that they need.
-func Modules(ctx context.Context, deb string) (kmod.Index, map[string][]byte, error) {
-	data, all := map[string][]byte{}, kmod.Index{}
-	isModule := func(p string) bool { return strings.HasSuffix(p, ".ko") }
-	err := debian.Files(ctx, deb, isModule, func(f debian.File) error {
-		m, err := kmod.Parse(place(f.Path), f.Data)
-		if err != nil {
-			return err
-		}
-		all.Modules = append(all.Modules, m)
-		data[m.Path] = f.Data
-		return nil
-	})
-	if err != nil {
-		return kmod.Index{}, nil, err
-	}
-	wanted, err := all.Order(slices.Concat(hardware(), system())...)
-	if err != nil {
-		return kmod.Index{}, nil, err
-	}
-	files := map[string][]byte{}
-	for _, m := range wanted {
-		files[m.Path] = data[m.Path]
-	}
-	return kmod.Index{Modules: wanted}, files, nil
+// elsewhere says that nothing of ours lies at a place in the kernel's tree: to unpack the
+// whole tree takes long.
+func elsewhere(place string) bool {
+	return slices.ContainsFunc([]string{
+		"drivers/gpu/", "drivers/media/", "drivers/net/wireless/", "drivers/infiniband/", "drivers/iio/", "drivers/staging/", "sound/",
+	}, func(tree string) bool { return strings.HasPrefix(place, tree) })
 }
 
-// place is where a module lies in the image: a kernel has no two of one name.
-func place(at string) string { return "/lib/modules/" + path.Base(at) }
+// unpackKernel takes the kernel's package apart in a folder.
+func (b *builder) unpackKernel(ctx context.Context, dir string) (*kernel.Kernel, error) {
+	deb, err := b.deb(ctx, kernelPackage)
+	if err != nil {
+		return nil, err
+	}
+	return kernel.Unpack(ctx, deb, dir, func(place string) bool { return !elsewhere(place) })
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/vosbed/vosbed/images/cpio"
 	"github.com/vosbed/vosbed/images/debian"
 	"github.com/vosbed/vosbed/images/guest"
+	"github.com/vosbed/vosbed/images/kernel"
 )
 
 // tree is the files of the system.
@@ -32,7 +33,7 @@ func (t *tree) link(at, to string) {
 type Programs struct{ Init, Daemon, Control []byte }
 
 // files gathers the system.
-func (b *builder) files(ctx context.Context, p Programs) (*tree, error) {
+func (b *builder) files(ctx context.Context, p Programs, k *kernel.Kernel) (*tree, error) {
 	t := &tree{map[string]cpio.Entry{}}
 	t.file("/init", 0o755, p.Init)
 	t.file("/usr/sbin/lbd", 0o755, p.Daemon)
@@ -47,7 +48,7 @@ func (b *builder) files(ctx context.Context, p Programs) (*tree, error) {
 	if b.PublicKey != nil {
 		t.file(releaseKey, 0o644, b.PublicKey)
 	}
-	if err := b.modules(ctx, t); err != nil {
+	if err := t.modules(k); err != nil {
 		return nil, err
 	}
 	if err := b.busybox(ctx, t); err != nil {
@@ -76,12 +77,9 @@ func etc(version string) map[string]string {
 	}
 }
 
-func (b *builder) modules(ctx context.Context, t *tree) error {
-	deb, err := b.deb(ctx, kernelPackage)
-	if err != nil {
-		return err
-	}
-	index, files, err := Modules(ctx, deb)
+// modules puts the kernel's modules and their index into the system.
+func (t *tree) modules(k *kernel.Kernel) error {
+	index, files, err := k.Modules(slices.Concat(hardware(), system())...)
 	if err != nil {
 		return err
 	}

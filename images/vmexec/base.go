@@ -6,13 +6,13 @@ import (
 	_ "embed" // the lock
 	"fmt"
 	"os"
-	"os/exec"
-	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vosbed/vosbed/images/cpio"
 	"github.com/vosbed/vosbed/images/debian"
+	"github.com/vosbed/vosbed/images/kernel"
 	"github.com/vosbed/vosbed/images/kmod"
 	"github.com/vosbed/vosbed/internal/atomicfile"
 )
@@ -108,93 +108,27 @@ func unpack(ctx context.Context, deb string, to base) error {
 		return fmt.Errorf("make room to unpack a kernel: %w", err)
 	}
 	defer os.RemoveAll(stage)
-	var kernel []byte
-	var staged, wanted []string
-	err = debian.Files(ctx, deb, func(at string) bool {
-		return strings.HasPrefix(at, "/boot/vmlinuz-") || isModule(at)
-	}, func(f debian.File) error {
-		if strings.HasPrefix(f.Path, "/boot/") {
-			kernel = f.Data
-			return nil
-		}
-		at := filepath.Join(stage, path.Base(f.Path))
-		staged = append(staged, at)
-		if isPart(f.Path) {
-			wanted = append(wanted, kmod.Name(plain(f.Path)))
-		}
-		return os.WriteFile(at, f.Data, 0o644)
-	})
+	k, err := kernel.Unpack(ctx, deb, stage, func(string) bool { return true })
 	if err != nil {
 		return err
 	}
-	if kernel == nil {
-		return fmt.Errorf("%s has no kernel", deb)
-	}
-	archive, err := archiveOf(ctx, staged, wanted)
+	index, files, err := k.Modules(k.Names(isPart)...)
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.Write(to.kernel, kernel, 0o644); err != nil {
+	archive, err := modules(index, files)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Write(to.kernel, k.Image, 0o644); err != nil {
 		return err
 	}
 	return atomicfile.Write(to.archive, archive, 0o644)
 }
 
-func isModule(at string) bool { return strings.HasSuffix(plain(at), ".ko") }
-
-// plain is a module's path without the ending of its compression.
-func plain(at string) string { return strings.TrimSuffix(at, ".xz") }
-
-// archiveOf makes the archive of the wanted modules and of what they need.
-func archiveOf(ctx context.Context, staged, wanted []string) ([]byte, error) {
-	if err := decompress(ctx, staged); err != nil {
-		return nil, err
-	}
-	var all kmod.Index
-	data := map[string][]byte{}
-	for _, at := range staged {
-		b, err := os.ReadFile(plain(at))
-		if err != nil {
-			return nil, fmt.Errorf("read a module: %w", err)
-		}
-		m, err := kmod.Parse(path.Join("/lib/modules", path.Base(plain(at))), b)
-		if err != nil {
-			return nil, err
-		}
-		all.Modules, data[m.Path] = append(all.Modules, m), b
-	}
-	order, err := all.Order(wanted...)
-	if err != nil {
-		return nil, err
-	}
-	return modules(kmod.Index{Modules: order}, data)
-}
-
-// decompress has xz (Debian: xz-utils) replace each compressed file by its contents.
-func decompress(ctx context.Context, staged []string) error {
-	args := []string{"-d", "--"}
-	for _, at := range staged {
-		if at != plain(at) {
-			args = append(args, at)
-		}
-	}
-	if len(args) == 2 {
-		return nil
-	}
-	if out, err := exec.CommandContext(ctx, "xz", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("decompress the modules (Debian: apt-get install xz-utils): %w: %s", err, strings.TrimSpace(string(out)))
-	}
-	return nil
-}
-
-func isPart(at string) bool {
-	_, in, _ := strings.Cut(at, "/kernel/")
-	for _, part := range parts() {
-		if strings.HasPrefix(in, part) {
-			return true
-		}
-	}
-	return false
+// isPart says whether a place in the kernel's tree is one of the parts.
+func isPart(place string) bool {
+	return slices.ContainsFunc(parts(), func(part string) bool { return strings.HasPrefix(place, part) })
 }
 
 // modules is the archive of modules and their index.
