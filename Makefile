@@ -6,7 +6,7 @@ PROGRAMS = bin/lbd bin/lbctl bin/simvos bin/vosbed
 BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
 
 .PHONY: help build test setup check lint generate generate-check scenario scenarios mutants demo \
-        test-kernel relock setup-image image image-boot image-test bench bench-failover bench-peers soak-heartbeat clean FORCE
+        test-kernel relock setup-image image image-boot image-test image-bench bench bench-failover bench-peers soak-heartbeat clean FORCE
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 20
@@ -49,6 +49,9 @@ image-boot: setup-image bin/mkimage ## boot it in QEMU, its console on this term
 image-test: setup-image bin/mkimage ## boot it by BIOS and UEFI on what hypervisors offer, and set it up (minutes)
 	@bin/mkimage build
 	@VOSBED_REQUIRE=image VOSBED_IMAGE=$(CURDIR)/out/images $(GO) test -count=1 -v -timeout 30m ./images/matrix
+
+image-bench: setup-image ## time five boots by BIOS and five by UEFI, on a machine that does nothing else
+	@VOSBED_REQUIRE=image VOSBED_IMAGE=$(CURDIR)/out/images VOSBED_BOOTS=5 $(GO) test -count=1 -v -timeout 30m -run '^TestBench$$' ./images/matrix
 
 # Tests of what this machine's kernel may lack, in the kernel that the appliance has.
 IN_KERNEL = VOSBED_REQUIRE=root,ipvs,vlan,netem,warp CGO_ENABLED=0 $(GO) test -trimpath -count=1

@@ -95,7 +95,7 @@ func relockCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fresh, err := cache.Relock(cmd.Context(), lock, map[string]string{"linux-image-6": "linux-image-amd64"})
+			fresh, err := cache.Relock(cmd.Context(), lock, map[string]string{"linux-image-6.12.": "linux-image-6.12-amd64"})
 			if err != nil {
 				return err
 			}

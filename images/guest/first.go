@@ -47,11 +47,15 @@ type first struct {
 // firstConfig sees to it that there is a configuration: the one that is there, else one from
 // a seed, else one that says nothing but a name. The password is for the daemon, when it is
 // there: it was never set then.
-func firstConfig() (password string, err error) {
+func firstConfig(l *loader, plugged <-chan struct{}) (password string, err error) {
 	if exists(configFile) {
 		return "", nil
 	}
-	f, err := seeded()
+	f, err := seeded(l, plugged)
+	if err == nil && f.config == nil { // perhaps on a disk that is not there yet
+		<-plugged
+		f, err = seeded(l, plugged)
+	}
 	if err != nil || f.config == nil {
 		f.config = blank()
 	}
@@ -59,13 +63,14 @@ func firstConfig() (password string, err error) {
 }
 
 // seeded is what a seed says, nothing if there is none.
-func seeded() (first, error) {
-	done, err := mountSeed()
+func seeded(l *loader, plugged <-chan struct{}) (first, error) {
+	done, err := mountSeed(l)
 	if err != nil {
 		return first{}, err
 	}
 	defer done()
 	if document, problem := readSeed(ovfenv.File); document != nil || problem != nil {
+		<-plugged // they are about network cards
 		return fromProperties(document, problem)
 	}
 	text, err := readSeed(seedConfig)

@@ -28,13 +28,9 @@ const (
 	bpfDir     = "/sys/fs/bpf/vosbed"
 )
 
-// early are the modules that no device asks for.
-func early() []string {
-	return []string{
-		"ext4", "vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1", "isofs", "sd_mod", "sr_mod",
-		"sch_ingress", "cls_bpf", "act_bpf", "8021q", "ip_vs",
-	}
-}
+// fileSystem is the module that no device asks for and that the start cannot go on without.
+// Others are loaded when the kernel asks for them ([Modprobe]).
+const fileSystem = "ext4"
 
 // How the machine ends.
 const (
@@ -49,10 +45,14 @@ type machine struct {
 	children *children
 	// life ends when the machine is to end.
 	life context.Context //nolint:containedctx // it is the life of the whole system
+	// whole is closed when all parts of the system are there.
+	whole chan struct{}
 	// sshEnd ends sshd.
 	sshEnd func()
 	// end is sent how the machine shall end.
 	end chan int
+
+	boot sync.Mutex // held while the boot partition is mounted
 
 	mu       sync.Mutex
 	troubles []string // of the start, for the console
@@ -68,10 +68,13 @@ func (m *machine) ended(how string) {
 
 // Main is the whole life of the first process: it returns only if it is none.
 func Main() error {
+	if names, ok := asked(os.Args); ok {
+		return modprobe(names)
+	}
 	if os.Getpid() != 1 {
 		return errors.New("this is the first process of the appliance's image: it starts there only")
 	}
-	m := &machine{children: &children{pids: map[int]bool{}}, end: make(chan int, 1)}
+	m := &machine{children: &children{pids: map[int]bool{}}, end: make(chan int, 1), whole: make(chan struct{})}
 	m.trouble("mount the kernel's file systems", mountAll())
 	m.log = slog.New(slog.NewTextHandler(kernelLog(), nil))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -112,11 +115,20 @@ func (m *machine) start(ctx context.Context) {
 	if m.loader, err = newLoader(); err != nil {
 		m.trouble("load modules", err)
 	}
-	m.trouble("load modules", m.loader.load(early()...))
-	m.trouble("load the hardware's modules", m.loader.coldplug())
-	again := func() { m.trouble("load the hardware's modules", m.loader.coldplug()) }
-	m.trouble("mount the configuration partition", mountState(ctx, again))
-	password, err := firstConfig()
+	plugged := make(chan struct{})
+	go func() {
+		m.trouble("load the hardware's modules", m.loader.coldplug())
+		close(plugged)
+	}()
+	m.trouble("load the file system's module", m.loader.load(fileSystem))
+	m.trouble("mount the configuration partition", mountState(ctx, func() {
+		select {
+		case <-plugged: // and a disk has not come yet: perhaps its controller came late
+			m.trouble("load the hardware's modules", m.loader.coldplug())
+		default:
+		}
+	}))
+	password, err := firstConfig(m.loader, plugged)
 	m.trouble("read the first configuration", err)
 	m.trouble("take up the loopback interface", loopbackUp())
 	m.services(ctx)
@@ -124,6 +136,7 @@ func (m *machine) start(ctx context.Context) {
 	if password != "" {
 		go m.firstPassword(ctx, password)
 	}
+	go m.complete(ctx)
 	go m.prove(ctx)
 	go m.feedWatchdog(ctx)
 }
@@ -193,11 +206,6 @@ func (m *machine) services(ctx context.Context) {
 		m.ended(fmt.Sprintf("the load balancer daemon ended (%v) and starts again: %s", err, said.Last()))
 	}
 	go m.children.run(ctx, lbd, m.log)
-	m.trouble("configure chrony", writeChrony())
-	go m.children.run(ctx, m.service("chronyd", "/usr/sbin/chronyd", "-d", "-F", "1"), m.log)
-	if exists(sshOn) {
-		m.trouble("start sshd", m.startSSH())
-	}
 }
 
 // service is a program with a log of its own.

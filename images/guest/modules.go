@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -16,42 +18,79 @@ import (
 // IndexFile is where the image has the index of its modules.
 const IndexFile = "/lib/modules/index.json"
 
-// loader loads kernel modules.
+// loader loads kernel modules, each of them once.
 type loader struct {
-	index  kmod.Index
-	loaded map[string]bool
+	index kmod.Index
+	// put puts a module's file into the kernel.
+	put func(path string) error
+
+	mu    sync.Mutex
+	loads map[string]*loading
+}
+
+// loading is a module that is being loaded.
+type loading struct {
+	done chan struct{}
+	err  error // when done is closed
 }
 
 func newLoader() (*loader, error) {
+	l := &loader{put: insert, loads: map[string]*loading{}}
 	data, err := os.ReadFile(IndexFile)
 	if err != nil {
-		return nil, fmt.Errorf("read the index of modules: %w", err)
+		return l, fmt.Errorf("read the index of modules: %w", err)
 	}
-	x, err := kmod.ParseIndex(data)
-	return &loader{index: x, loaded: map[string]bool{}}, err
+	l.index, err = kmod.ParseIndex(data)
+	return l, err
 }
 
-// load loads modules and what they need. A device that is not there is no mistake.
+// load loads modules and what they need, all of them at once: the kernel takes a tenth of a
+// second to check the signature of one where it is emulated. A device that is not there is
+// no mistake.
 func (l *loader) load(names ...string) error {
-	var errs []error
-	for _, name := range names {
-		order, err := l.index.Order(name)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		for _, m := range order {
-			if l.loaded[m.Name] {
-				continue
-			}
-			if err := insert(m.Path); err != nil {
-				errs = append(errs, fmt.Errorf("load %s: %w", m.Name, err))
-				break
-			}
-			l.loaded[m.Name] = true
+	errs := make([]error, len(names))
+	var all sync.WaitGroup
+	for i, name := range names {
+		all.Go(func() { errs[i] = l.one(name) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+func (l *loader) one(name string) error {
+	order, err := l.index.Order(name)
+	if err != nil {
+		return err
+	}
+	for _, m := range order {
+		if err := l.once(m); err != nil {
+			return fmt.Errorf("load %s: %w", m.Name, err)
 		}
 	}
-	return errors.Join(errs...)
+	return nil
+}
+
+// once loads a module, or waits for whoever loads it. One that failed is tried again by the
+// next who asks.
+func (l *loader) once(m kmod.Module) error {
+	l.mu.Lock()
+	now, ok := l.loads[m.Name]
+	if !ok {
+		now = &loading{done: make(chan struct{})}
+		l.loads[m.Name] = now
+	}
+	l.mu.Unlock()
+	if ok {
+		<-now.done
+		return now.err
+	}
+	if now.err = l.put(m.Path); now.err != nil {
+		l.mu.Lock()
+		delete(l.loads, m.Name)
+		l.mu.Unlock()
+	}
+	close(now.done)
+	return now.err
 }
 
 func insert(path string) error {
@@ -74,19 +113,19 @@ func (l *loader) coldplug() error {
 	var errs []error
 	seen := map[string]bool{}
 	for range rounds {
+		var names []string
 		fresh := false
 		for _, alias := range modaliases() {
-			if seen[alias] {
-				continue
-			}
-			seen[alias], fresh = true, true
-			if err := l.load(l.index.For(alias)...); err != nil {
-				errs = append(errs, err)
+			if !seen[alias] {
+				seen[alias], fresh = true, true
+				names = append(names, l.index.For(alias)...)
 			}
 		}
 		if !fresh {
 			break
 		}
+		slices.Sort(names)
+		errs = append(errs, l.load(slices.Compact(names)...))
 	}
 	return errors.Join(errs...)
 }

@@ -24,6 +24,11 @@ const bootDir = "/run/boot"
 // stays; if it does not in time, the machine starts again, and when the tries are used up
 // the boot loader takes the former system. Nobody has to stand by.
 func (m *machine) prove(ctx context.Context) {
+	select {
+	case <-m.whole: // the machine has other things to do before
+	case <-ctx.Done():
+		return
+	}
 	slot, proven, err := m.runningSlot(ctx)
 	if err != nil || proven {
 		m.trouble("find out whether this system is proven", err)
@@ -76,6 +81,9 @@ func (m *machine) withBoot(ctx context.Context, use func(slots.Partition) error)
 	if _, err := partition(ctx, slots.BootPartition, func() {}); err != nil {
 		return err
 	}
+	m.boot.Lock() // two look at it: they take turns
+	defer m.boot.Unlock()
+	_ = m.loader.load(fatModules()...) // if that fails the mount says so
 	return slots.Mounting(bootDir)(use)
 }
 

@@ -138,6 +138,7 @@ func writeShadow() error {
 
 // startSSH keeps sshd running until sshEnd is called.
 func (m *machine) startSSH() error {
+	<-m.whole // sshd is in the later part
 	m.sshEnd()
 	if !exists(sshHostKey) {
 		if err := os.MkdirAll(sshDir, 0o700); err != nil {

@@ -22,7 +22,7 @@ const ConfigPartition = "vosbed-config"
 const StateDir = "/var/lib/vosbed"
 
 // diskPatience is how long a disk may take to appear.
-const diskPatience = 10 * time.Second
+const diskPatience = 30 * time.Second
 
 // errNoPartition says that a partition did not appear.
 var errNoPartition = errors.New("no disk has it")
@@ -69,8 +69,11 @@ const seedLabel = "CIDATA"
 // seedDir is where such a disk is mounted, read-only.
 const seedDir = "/run/seed"
 
+// fatModules are what a FAT file system takes. The kernel would ask for them one by one.
+func fatModules() []string { return []string{"vfat", "nls_cp437", "nls_ascii"} }
+
 // mountSeed mounts a disk with a first configuration, if there is one; done unmounts it.
-func mountSeed() (done func(), err error) {
+func mountSeed(l *loader) (done func(), err error) {
 	events, _ := filepath.Glob("/sys/class/block/*")
 	for _, at := range events {
 		dev := "/dev/" + filepath.Base(at)
@@ -81,6 +84,9 @@ func mountSeed() (done func(), err error) {
 		}
 		if kind == "" {
 			continue
+		}
+		if kind == "vfat" {
+			_ = l.load(fatModules()...) // if that fails the mount says so
 		}
 		if err := os.MkdirAll(seedDir, 0o700); err != nil {
 			return nil, fmt.Errorf("make %s: %w", seedDir, err)

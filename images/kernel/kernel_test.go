@@ -23,7 +23,8 @@ func module(info string) []byte {
 	head.Shoff = 64 + uint64(len(info)+len(names))
 	var b bytes.Buffer
 	for _, part := range []any{
-		head, []byte(info), []byte(names), elf.Section64{},
+		head, []byte(info), []byte(names),
+		elf.Section64{},
 		elf.Section64{Name: 1, Type: uint32(elf.SHT_PROGBITS), Off: 64, Size: uint64(len(info))},
 		elf.Section64{Name: 10, Type: uint32(elf.SHT_STRTAB), Off: 64 + uint64(len(info)), Size: uint64(len(names))},
 	} {

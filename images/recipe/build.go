@@ -91,15 +91,11 @@ func Build(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	files, err := b.files(ctx, o.Programs, k)
+	early, later, err := b.files(ctx, o.Programs, k)
 	if err != nil {
 		return Result{}, err
 	}
-	initrd, err := files.pack(o.Time.Unix())
-	if err != nil {
-		return Result{}, err
-	}
-	system, err := b.system(ctx, k.Image, initrd)
+	system, err := b.system(ctx, k.Image, early, later)
 	if err != nil {
 		return Result{}, err
 	}
@@ -112,8 +108,18 @@ func Build(ctx context.Context, o Options) (Result, error) {
 	return Result{Disk: at, System: system}, err
 }
 
-// system is the unified kernel image.
-func (b *builder) system(ctx context.Context, kernel, initrd []byte) ([]byte, error) {
+// system is the unified kernel image. Boot loaders read of it only the kernel and the
+// initial RAM file system, which knows what the later part must be.
+func (b *builder) system(ctx context.Context, kernel []byte, early, later *tree) ([]byte, error) {
+	rest, err := later.archive(b.Time)
+	if err != nil {
+		return nil, err
+	}
+	early.file(guest.LaterSum, 0o644, []byte(guest.SumOf(rest)))
+	initrd, err := early.pack(b.Time.Unix())
+	if err != nil {
+		return nil, err
+	}
 	stub, err := b.one(ctx, "systemd-boot-efi", func(p string) bool { return path.Base(p) == "linuxx64.efi.stub" })
 	if err != nil {
 		return nil, err
@@ -123,6 +129,7 @@ func (b *builder) system(ctx context.Context, kernel, initrd []byte) ([]byte, er
 		uki.Section{Name: ".cmdline", Data: []byte(cmdline)},
 		uki.Section{Name: ".linux", Data: kernel},
 		uki.Section{Name: ".initrd", Data: initrd},
+		uki.Section{Name: guest.LaterSection, Data: rest},
 	)
 }
 

@@ -17,7 +17,7 @@ func hardware() []string {
 		"ahci", "ata_piix", "nvme", "sd_mod", "sr_mod", "e1000", "e1000e", "igb", "ixgbe",
 		"hv_vmbus", "hv_storvsc", "hv_netvsc", "hv_utils", "hyperv_keyboard",
 		"xen_blkfront", "xen_netfront", "xen_scsifront",
-		"i6300esb", "iTCO_wdt", "softdog",
+		"i6300esb", "iTCO_wdt", "softdog", "qemu_fw_cfg",
 	}
 }
 
@@ -25,9 +25,15 @@ func hardware() []string {
 func system() []string {
 	return []string{
 		"ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1", "isofs",
-		"sch_ingress", "cls_bpf", "act_bpf", "8021q", "bonding", "dummy",
-		"ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_lc", "ip_vs_wlc", "ip_vs_sh", "ip_vs_mh",
-		"nf_tables", "nf_conntrack", "nft_ct", "nft_log", "nft_reject_inet", "nft_limit", "qemu_fw_cfg",
+		"sch_ingress", "cls_bpf", "act_bpf", "8021q", "bonding",
+	}
+}
+
+// rare are the modules that nothing asks for before the appliance serves.
+func rare() []string {
+	return []string{
+		"dummy", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_lc", "ip_vs_wlc", "ip_vs_sh", "ip_vs_mh",
+		"nf_tables", "nf_conntrack", "nft_ct", "nft_log", "nft_reject_inet", "nft_limit",
 	}
 }
 

@@ -1,14 +1,17 @@
 package recipe
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -16,6 +19,7 @@ import (
 	"github.com/vosbed/vosbed/images/debian"
 	"github.com/vosbed/vosbed/images/guest"
 	"github.com/vosbed/vosbed/images/kernel"
+	"github.com/vosbed/vosbed/images/kmod"
 )
 
 // tree is the files of the system.
@@ -32,12 +36,23 @@ func (t *tree) link(at, to string) {
 // Programs are our own, as built.
 type Programs struct{ Init, Daemon, Control []byte }
 
-// files gathers the system.
-func (b *builder) files(ctx context.Context, p Programs, k *kernel.Kernel) (*tree, error) {
-	t := &tree{map[string]cpio.Entry{}}
+func newTree() *tree { return &tree{map[string]cpio.Entry{}} }
+
+// files gathers the system: what is there from the start, and what is unpacked as soon as
+// the appliance serves. To read and unpack it before takes a virtual machine seconds.
+func (b *builder) files(ctx context.Context, p Programs, k *kernel.Kernel) (early, later *tree, err error) {
+	early, later = newTree(), newTree()
+	later.file("/usr/bin/lbctl", 0o755, p.Control)
+	if err = b.programs(ctx, later); err != nil {
+		return nil, nil, err
+	}
+	return early, later, errors.Join(b.earlyFiles(ctx, early, p), modules(k, early, later))
+}
+
+func (b *builder) earlyFiles(ctx context.Context, t *tree, p Programs) error {
 	t.file("/init", 0o755, p.Init)
+	t.link(guest.Modprobe, "/init")
 	t.file("/usr/sbin/lbd", 0o755, p.Daemon)
-	t.file("/usr/bin/lbctl", 0o755, p.Control)
 	for _, dir := range []string{"/proc", "/sys", "/dev", "/run", "/tmp", "/var/lib/vosbed", "/root", "/mnt"} {
 		t.entries[dir] = cpio.Entry{Path: dir, Mode: fs.ModeDir | 0o755}
 	}
@@ -48,16 +63,7 @@ func (b *builder) files(ctx context.Context, p Programs, k *kernel.Kernel) (*tre
 	if b.PublicKey != nil {
 		t.file(releaseKey, 0o644, b.PublicKey)
 	}
-	if err := t.modules(k); err != nil {
-		return nil, err
-	}
-	if err := b.busybox(ctx, t); err != nil {
-		return nil, err
-	}
-	if err := b.programs(ctx, t); err != nil {
-		return nil, err
-	}
-	return t, b.zones(ctx, t)
+	return errors.Join(b.busybox(ctx, t), b.zones(ctx, t))
 }
 
 // releaseKey is where the daemon looks for the key that updates are verified with.
@@ -78,8 +84,8 @@ func etc(version string) map[string]string {
 }
 
 // modules puts the kernel's modules and their index into the system.
-func (t *tree) modules(k *kernel.Kernel) error {
-	index, files, err := k.Modules(slices.Concat(hardware(), system())...)
+func modules(k *kernel.Kernel, early, later *tree) error {
+	index, files, err := k.Modules(slices.Concat(hardware(), system(), rare())...)
 	if err != nil {
 		return err
 	}
@@ -87,9 +93,17 @@ func (t *tree) modules(k *kernel.Kernel) error {
 	if err != nil {
 		return err
 	}
-	t.file(guest.IndexFile, 0o644, data)
-	for at, module := range files {
-		t.file(at, 0o644, module)
+	first, _, err := k.Modules(slices.Concat(hardware(), system())...)
+	if err != nil {
+		return err
+	}
+	early.file(guest.IndexFile, 0o644, data)
+	for _, m := range index.Modules {
+		t := later
+		if slices.ContainsFunc(first.Modules, func(one kmod.Module) bool { return one.Name == m.Name }) {
+			t = early
+		}
+		t.file(m.Path, 0o644, files[m.Path])
 	}
 	return nil
 }
@@ -145,9 +159,33 @@ func (t *tree) pack(time int64) ([]byte, error) {
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
+	return compress(plain.Bytes())
+}
+
+// archive makes the part that is unpacked later (tar(5), as package guest reads it).
+func (t *tree) archive(time time.Time) ([]byte, error) {
+	var plain bytes.Buffer
+	w := tar.NewWriter(&plain)
+	for _, at := range slices.Sorted(maps.Keys(t.entries)) {
+		e := t.entries[at]
+		head := &tar.Header{Name: strings.TrimPrefix(at, "/"), Mode: int64(e.Mode.Perm()), Size: int64(len(e.Data)), ModTime: time, Format: tar.FormatUSTAR}
+		if err := w.WriteHeader(head); err != nil {
+			return nil, fmt.Errorf("pack %s: %w", at, err)
+		}
+		if _, err := w.Write(e.Data); err != nil {
+			return nil, fmt.Errorf("pack %s: %w", at, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("pack the later part of the system: %w", err)
+	}
+	return compress(plain.Bytes())
+}
+
+func compress(plain []byte) ([]byte, error) {
 	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		return nil, fmt.Errorf("compress the system: %w", err)
 	}
-	return z.EncodeAll(plain.Bytes(), nil), nil
+	return z.EncodeAll(plain, nil), nil
 }

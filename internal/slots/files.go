@@ -25,7 +25,9 @@ func (s Slot) Other() Slot {
 	return A
 }
 
-func (s Slot) image() string   { return string(s) + "/vosbed.efi" }
+// Image is the path of a slot's system on the partition.
+func (s Slot) Image() string { return string(s) + "/vosbed.efi" }
+
 func (s Slot) version() string { return string(s) + "/version" }
 func (s Slot) grub() string    { return string(s) + "/grub.cfg" }
 
@@ -40,7 +42,7 @@ func Files(s Slot, version string, image []byte) (map[string][]byte, error) {
 		return nil, err
 	}
 	return map[string][]byte{
-		s.image():                           image,
+		s.Image():                           image,
 		s.version():                         []byte(version + "\n"),
 		s.grub():                            cfg,
 		entryDir + "/" + name(s, counter{}): entry(s, version),
@@ -52,7 +54,7 @@ func Files(s Slot, version string, image []byte) (map[string][]byte, error) {
 
 // entry is systemd-boot's entry (uapi-group.org, Boot Loader Specification, type 1).
 func entry(s Slot, version string) []byte {
-	return fmt.Appendf(nil, "title vosbed %s\nversion %s\nsort-key vosbed\nefi /%s\n", version, version, s.image())
+	return fmt.Appendf(nil, "title vosbed %s\nversion %s\nsort-key vosbed\nefi /%s\n", version, version, s.Image())
 }
 
 // sector is GRUB's unit of places in a file, in bytes.
@@ -83,7 +85,7 @@ func grubSlot(s Slot, image []byte) ([]byte, error) {
 	if strings.ContainsAny(options, "'\n") {
 		errs = append(errs, errors.New("the kernel's command line has a character that GRUB cannot be told"))
 	}
-	text := fmt.Sprintf("loopback uki ($root)/%s\nlinux (uki)%s %s\ninitrd (uki)%s\n", s.image(), kernel, options, ram)
+	text := fmt.Sprintf("loopback uki ($root)/%s\nlinux (uki)%s %s\ninitrd (uki)%s\n", s.Image(), kernel, options, ram)
 	return []byte(text), errors.Join(errs...)
 }
 

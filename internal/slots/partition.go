@@ -154,7 +154,7 @@ func (p Partition) Install(slot Slot, version string, image io.Reader) error {
 		name string
 		data []byte
 	}{
-		{slot.image(), data},
+		{slot.Image(), data},
 		{slot.grub(), cfg},
 		{slot.version(), []byte(version + "\n")},
 	} {
@@ -173,7 +173,7 @@ func (p Partition) empty(slot Slot) error {
 	if err := p.removeEntry(slot); err != nil {
 		return err
 	}
-	for _, name := range []string{slot.version(), slot.grub(), slot.image()} {
+	for _, name := range []string{slot.version(), slot.grub(), slot.Image()} {
 		if err := p.change(); err != nil {
 			return err
 		}

@@ -66,7 +66,7 @@ func uefi(t *testing.T, p Partition) Slot {
 			t.Fatal(err)
 		}
 	}
-	if _, err := os.Stat(p.at(first.slot.image())); err != nil {
+	if _, err := os.Stat(p.at(first.slot.Image())); err != nil {
 		t.Fatalf("systemd-boot chose slot %s, which has no system", first.slot)
 	}
 	return first.slot
@@ -225,7 +225,7 @@ func TestThePowerMayFailAtAnyMoment(t *testing.T) {
 // whole checks that slot a holds all of the new system.
 func whole(t *testing.T, p Partition) {
 	t.Helper()
-	got, err := os.ReadFile(p.at(A.image()))
+	got, err := os.ReadFile(p.at(A.Image()))
 	if err != nil || !bytes.Equal(got, testuki.Make("new", "ram")) {
 		t.Errorf("a system was started that is not whole: %v", err)
 	}

@@ -20,7 +20,7 @@ func Make(kernel, ram string) []byte {
 	b.Write(dos)
 	b.WriteString("PE\x00\x00")
 	put(&b, pe.FileHeader{Machine: pe.IMAGE_FILE_MACHINE_AMD64, NumberOfSections: uint16(len(parts)), SizeOfOptionalHeader: 240})
-	put(&b, pe.OptionalHeader64{Magic: 0x20b, NumberOfRvaAndSizes: 16})
+	put(&b, pe.OptionalHeader64{Magic: 0x20b, FileAlignment: fileAlign, SizeOfHeaders: 2 * fileAlign, NumberOfRvaAndSizes: 16})
 	at := fileAlign * 2
 	for i, p := range parts {
 		h := pe.SectionHeader32{VirtualSize: uint32(len(p.data)), VirtualAddress: uint32(0x1000 * (i + 1)), SizeOfRawData: uint32(padded(p.data)), PointerToRawData: uint32(at)}

@@ -1,0 +1,165 @@
+package guest
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"debug/pe"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/vosbed/vosbed/appliance/api"
+	"github.com/vosbed/vosbed/internal/slots"
+)
+
+// The later part of the system: what is not needed to serve lies in a section of its own of
+// the unified kernel image, a tar archive compressed by zstd. The initial RAM file system
+// holds its sum, so that whatever vouches for the one vouches for the other.
+const (
+	LaterSection = ".later"
+	LaterSum     = "/etc/vosbed/later.sha256"
+)
+
+// Bounds of the later part in bytes.
+const (
+	maxLater         = 64 << 20
+	maxLaterUnpacked = 256 << 20
+)
+
+// laterPatience is how long the later part waits for the daemon, which needs the machine
+// for itself while it starts.
+const laterPatience = 20 * time.Second
+
+// laterPause is how long its web process may take to start after that.
+const laterPause = 3 * time.Second
+
+// SumOf is the sum of a later part as LaterSum holds it.
+func SumOf(part []byte) string {
+	sum := sha256.Sum256(part)
+	return hex.EncodeToString(sum[:])
+}
+
+// complete unpacks the later part and starts the services that are in it.
+func (m *machine) complete(ctx context.Context) {
+	m.awaitDaemon(ctx)
+	m.trouble("unpack the later part of the system", m.withBoot(ctx, func(p slots.Partition) error { return unpackLater(p.Dir, "/") }))
+	close(m.whole)
+	m.trouble("configure chrony", writeChrony())
+	go m.children.run(ctx, m.service("chronyd", "/usr/sbin/chronyd", "-d", "-F", "1"), m.log)
+	if exists(sshOn) {
+		m.trouble("start sshd", m.startSSH())
+	}
+}
+
+// awaitDaemon waits until the daemon answers, and a moment for its pages.
+func (m *machine) awaitDaemon(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, laterPatience)
+	defer cancel()
+	daemon := api.NewUnix(socketPath)
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for answered := false; !answered; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		_, err := daemon.Status(ctx)
+		answered = err == nil
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(laterPause):
+	}
+}
+
+var errNoLater = errors.New("no system on the boot partition has the part that belongs to the one that runs")
+
+// unpackLater finds the part that belongs to the running system on the boot partition.
+func unpackLater(bootDir, root string) error {
+	want, err := os.ReadFile(filepath.Join(root, LaterSum))
+	if err != nil {
+		return fmt.Errorf("read its sum: %w", err)
+	}
+	var errs []error
+	for _, slot := range []slots.Slot{slots.A, slots.B} {
+		part, err := readLater(filepath.Join(bootDir, slot.Image()))
+		if err == nil && SumOf(part) == strings.TrimSpace(string(want)) {
+			return extract(part, root)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, errNoLater)...)
+}
+
+// readLater reads the section of a unified kernel image, nil if it has none.
+func readLater(path string) ([]byte, error) {
+	f, err := pe.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	defer f.Close()
+	s := f.Section(LaterSection)
+	if s == nil || s.VirtualSize > maxLater {
+		return nil, nil
+	}
+	part := make([]byte, s.VirtualSize)
+	if _, err := io.ReadFull(s.Open(), part); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return part, nil
+}
+
+// extract unpacks the archive, which holds files only.
+func extract(part []byte, root string) error {
+	z, err := zstd.NewReader(bytes.NewReader(part), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxLaterUnpacked))
+	if err != nil {
+		return fmt.Errorf("decompress: %w", err)
+	}
+	defer z.Close()
+	archive := tar.NewReader(io.LimitReader(z, maxLaterUnpacked))
+	for {
+		head, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the archive: %w", err)
+		}
+		if head.Typeflag != tar.TypeReg || !filepath.IsLocal(head.Name) {
+			return fmt.Errorf("%q has no place in the system", head.Name)
+		}
+		if err := place(filepath.Join(root, head.Name), os.FileMode(head.Mode).Perm(), archive); err != nil {
+			return fmt.Errorf("unpack %s: %w", head.Name, err)
+		}
+	}
+}
+
+// place writes a file under another name first: nobody starts half a program.
+func place(at string, mode os.FileMode, data io.Reader) error {
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+		return err
+	}
+	half := at + ".part"
+	f, err := os.OpenFile(half, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, data)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(half, at)
+}
