@@ -1,6 +1,7 @@
 # Verbs only: what they do is written in Go. `make help` lists them.
 GO      ?= go
 NAME    ?= failover
+DRIVER  ?= process
 LINT     = bin/golangci-lint
 PROGRAMS = bin/lbd bin/lbctl bin/simvos bin/vosbed
 BUILD    = CGO_ENABLED=0 $(GO) build -trimpath
@@ -19,8 +20,8 @@ bin/testsum: FORCE
 bin/%: FORCE
 	@$(BUILD) -o $@ ./cmd/$*
 
-scenario: build ## run one scenario end to end: make scenario NAME=failover
-	@bin/vosbed run $(NAME)
+scenario: build $(if $(filter vm,$(DRIVER)),image) ## run one scenario end to end: make scenario NAME=failover (DRIVER=vm: with booted images)
+	@bin/vosbed run $(NAME) --driver $(DRIVER)
 
 demo: build ## the guide's deployment with both WebUIs on 127.0.0.1 and 127.0.0.2, until Ctrl-C
 	@bin/vosbed demo

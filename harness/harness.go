@@ -45,7 +45,11 @@ type Options struct {
 	Bin    string // folder of lbd and simvos
 	Self   string // the vosbed binary, started again for loads
 	Mutant string // name of a mutant to run, "" = the scenario itself
-	Trials int    // overrides every trials step; 0 = as written
+	// Driver runs the appliances, [lab.DriverProcess] or [lab.DriverVM]; the latter
+	// boots Image, a disk in the format qcow2.
+	Driver string
+	Image  string
+	Trials int // overrides every trials step; 0 = as written
 	// Duration overrides the longest wait of the scenario; 0 = as written.
 	Duration time.Duration
 	Seed     uint64 // of phases; 0 = drawn
@@ -122,6 +126,9 @@ func (r *run) prepare() error {
 		return err
 	}
 	r.plan = plan
+	if err := r.slowDown(); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Join(r.opt.Dir, "logs"), 0o755); err != nil {
 		return fmt.Errorf("make run directory: %w", err)
 	}
@@ -170,7 +177,7 @@ func (r *run) build(epoch time.Duration) error {
 	if err != nil {
 		return err
 	}
-	configs, err := lab.Configure(r.plan, base, r.scn.Appliance, r.mutant.Change.Nodes, r.opt.Dir)
+	configs, err := r.configs(base)
 	if err != nil {
 		return err
 	}
@@ -179,7 +186,7 @@ func (r *run) build(epoch time.Duration) error {
 		return err
 	}
 	r.lab, err = lab.Build(r.plan, lab.Options{
-		Dir: r.opt.Dir, Bin: r.opt.Bin, Self: r.opt.Self, Configs: configs, Secrets: secrets,
+		Dir: r.opt.Dir, Bin: r.opt.Bin, Self: r.opt.Self, Image: r.opt.Image, Configs: configs, Secrets: secrets,
 		Dataplane: r.scn.Dataplane, Epoch: int64(epoch), History: r.history, Logger: r.logger,
 	})
 	if err != nil {
@@ -192,10 +199,14 @@ func (r *run) build(epoch time.Duration) error {
 }
 
 func (r *run) describe() observe.Run {
-	return observe.Run{
+	out := observe.Run{
 		Scenario: r.scn.Name, Started: time.Now(), Seed: r.opt.Seed, Kernel: kernel(),
 		CPUs: runtime.NumCPU(), Version: buildinfo.Get().String(), Servers: servers(r.plan),
 	}
+	if r.opt.Driver == lab.DriverVM {
+		out.Driver, out.InFlight = r.opt.Driver, emulatedFlight
+	}
+	return out
 }
 
 // servers lists the real servers by the ids in their markers.

@@ -14,7 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vosbed/vosbed/harness"
+	"github.com/vosbed/vosbed/harness/lab"
 	"github.com/vosbed/vosbed/harness/lab/jail"
+	"github.com/vosbed/vosbed/harness/machine"
 	"github.com/vosbed/vosbed/harness/scenario"
 	"github.com/vosbed/vosbed/harness/traffic"
 	"github.com/vosbed/vosbed/harness/verdict"
@@ -23,6 +25,7 @@ import (
 // runFlags are the flags of run and engine.
 type runFlags struct {
 	mutant, out, dir, bin string
+	driver, image         string
 	trials                int
 	duration              time.Duration
 	seed                  uint64
@@ -35,6 +38,8 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&f.out, "out", "out", "folder of run directories")
 	fl.StringVar(&f.dir, "dir", "", "run directory (default OUT/NAME/TIME)")
 	fl.StringVar(&f.bin, "bin", "", "folder of lbd and simvos (default that of vosbed)")
+	fl.StringVar(&f.driver, "driver", lab.DriverProcess, "what runs the appliances: "+lab.DriverProcess+" (lbd) or "+lab.DriverVM+" (the booted image)")
+	fl.StringVar(&f.image, "image", filepath.Join("out", "images"), "image that the driver "+lab.DriverVM+" boots (qcow2), or the folder that make image left it in")
 	fl.IntVar(&f.trials, "trials", envTrials(), "number of trials of every kind (default as written, or $TRIALS)")
 	fl.DurationVar(&f.duration, "duration", envDuration(), "length of the scenario's longest wait (default as written, or $DURATION)")
 	fl.Uint64Var(&f.seed, "seed", 0, "seed of random phases (default: drawn)")
@@ -74,7 +79,7 @@ func checkEnv() error {
 // args writes the flags again, for the engine.
 func (f *runFlags) args() []string {
 	return []string{
-		"--mutant=" + f.mutant, "--dir=" + f.dir, "--bin=" + f.bin,
+		"--mutant=" + f.mutant, "--dir=" + f.dir, "--bin=" + f.bin, "--driver=" + f.driver, "--image=" + f.image,
 		"--trials=" + strconv.Itoa(f.trials), "--duration=" + f.duration.String(), "--seed=" + strconv.FormatUint(f.seed, 10),
 		"--keep=" + strconv.FormatBool(f.keep), "--json=" + strconv.FormatBool(f.json),
 	}
@@ -89,7 +94,7 @@ func (a *app) runCommand() *cobra.Command {
 			"writes OUT/NAME/TIME: report.html, result.json, junit.xml, history.jsonl,\n" +
 			"capture.pcapng and the logs of every program. OUT/NAME/latest points there.\n" +
 			"Ctrl-C ends a run early: what was seen until then is judged.",
-		Example:           "  vosbed run failover\n  vosbed run failover --trials 2 --keep\n  vosbed run failover --mutant no-announce\n  vosbed run soak-heartbeat --duration 30s\n  vosbed run --all",
+		Example:           "  vosbed run failover\n  vosbed run failover --trials 2 --keep\n  vosbed run failover --mutant no-announce\n  vosbed run soak-heartbeat --duration 30s\n  vosbed run failover --driver vm --trials 1\n  vosbed run --all",
 		Args:              oneOrAll,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -132,6 +137,9 @@ func (a *app) run(f *runFlags, name string) error {
 			return err
 		}
 	}
+	if err = f.findImage(); err != nil {
+		return err
+	}
 	status, err := a.front(f, scn.Name, name)
 	if err != nil {
 		return err
@@ -146,6 +154,27 @@ func (a *app) run(f *runFlags, name string) error {
 	}
 	a.status = status
 	return nil
+}
+
+// findImage makes the image the path of a file, if one is booted.
+func (f *runFlags) findImage() error {
+	switch f.driver {
+	case lab.DriverProcess:
+		return nil
+	case lab.DriverVM:
+	default:
+		return usage{fmt.Errorf("--driver=%s: use %s or %s", f.driver, lab.DriverProcess, lab.DriverVM)}
+	}
+	info, err := os.Stat(f.image)
+	if err != nil {
+		return fmt.Errorf("find the image: %w: run make image, or give --image", err)
+	}
+	if info.IsDir() {
+		f.image, err = machine.Find(f.image)
+		return err
+	}
+	f.image, err = filepath.Abs(f.image)
+	return err
 }
 
 // front starts the engine below process 1 of new namespaces.
@@ -223,7 +252,7 @@ func (a *app) engine(f *runFlags, name string) error {
 	ctx, cancel := signals()
 	defer cancel()
 	opt := harness.Options{
-		Dir: f.dir, Bin: f.bin, Self: self, Mutant: f.mutant, Trials: f.trials, Duration: f.duration, Seed: f.seed, Keep: f.keep,
+		Dir: f.dir, Bin: f.bin, Self: self, Mutant: f.mutant, Driver: f.driver, Image: f.image, Trials: f.trials, Duration: f.duration, Seed: f.seed, Keep: f.keep,
 		Stdout: a.stdout, Color: isTerminal(os.Stdout),
 	}
 	if f.json {
@@ -245,7 +274,7 @@ func statusOf(v verdict.Verdict) int {
 		return exitFail
 	case verdict.Inconclusive:
 		return exitInconclusive
-	case verdict.Broken:
+	case verdict.Broken, verdict.Reported:
 	}
 	return exitCannot
 }

@@ -151,3 +151,49 @@ func newSecret() (string, error) {
 	}
 	return hex.EncodeToString(b) + "\n", nil
 }
+
+// Seeds makes the first configuration of every machine: the primary, or a node alone, has
+// the base changed by the scenario's overlay, with timers stretched by a factor; its peer
+// knows itself only, and gets the rest when the pair is made.
+func Seeds(p *topo.Plan, base, shared scenario.Overlay, factor float64) (map[string][]byte, error) {
+	out := map[string][]byte{}
+	for _, m := range p.OfKind(topo.KindAppliance) {
+		node := freshNode(m)
+		node["system"] = systemSection(m)
+		if gw := gateways4(m); len(gw) > 0 {
+			node["ping"] = gw
+		}
+		cfg := scenario.Overlay{}
+		if peerOf(p, m) == nil || m.Role != "secondary" {
+			alone := scenario.Overlay{"cluster": map[string]any{"paired": false, "secret_file": nil}}
+			cfg = base.Merge(alone).Merge(shared).Slow(factor)
+		}
+		cfg["node"] = node
+		b, err := cfg.YAML()
+		if err != nil {
+			return nil, fmt.Errorf("configuration of %s: %w", m.Name, err)
+		}
+		out[m.Name] = b
+	}
+	return out, nil
+}
+
+// systemSection is what a machine sets of itself, where a node of the lab has it set.
+func systemSection(m *topo.Machine) map[string]any {
+	var interfaces, routes []any
+	for _, port := range m.Ports {
+		var addrs []any
+		for _, a := range port.Addrs {
+			addrs = append(addrs, a.String())
+		}
+		interfaces = append(interfaces, map[string]any{"name": port.Iface, "addresses": addrs})
+	}
+	for _, g := range m.Gateways {
+		routes = append(routes, map[string]any{"to": "default", "via": g.String()})
+	}
+	out := map[string]any{"hostname": m.Name, "interfaces": interfaces}
+	if routes != nil {
+		out["routes"] = routes
+	}
+	return out
+}

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/harness/observe"
 	"github.com/vosbed/vosbed/harness/topo"
 	"github.com/vosbed/vosbed/internal/netns"
@@ -33,16 +34,20 @@ type Options struct {
 	// Configs holds the configuration file of each appliance, written by name.
 	Configs   map[string][]byte
 	Dataplane string // engine asked of lbd, "" = auto
-	Secrets   map[string]string
-	Epoch     int64 // start of the run on CLOCK_MONOTONIC, ns
-	History   *observe.Writer
-	Logger    *slog.Logger
+	// Image is the disk that appliances boot, "" = they are processes. Configs are
+	// then the seeds of the machines.
+	Image   string
+	Secrets map[string]string
+	Epoch   int64 // start of the run on CLOCK_MONOTONIC, ns
+	History *observe.Writer
+	Logger  *slog.Logger
 }
 
 // Lab is a topology that stands.
 type Lab struct {
 	plan   *topo.Plan
 	opt    Options
+	driver driver // of the appliances
 	sw     *netns.NS
 	nodes  map[string]*Node
 	mu     sync.Mutex
@@ -76,6 +81,7 @@ func (l *Lab) WorstGap(since time.Duration) (worst time.Duration, n int) {
 // Node is one machine of the lab.
 type Node struct {
 	*topo.Machine
+	lab  *Lab
 	ns   *netns.NS
 	dir  string
 	mu   sync.Mutex
@@ -98,7 +104,10 @@ func Build(plan *topo.Plan, opt Options) (*Lab, error) {
 		plan: plan, opt: opt, nodes: map[string]*Node{}, agents: map[string]*Agent{},
 		wires: map[string][]func() error{}, faults: map[string]*Injected{},
 		values: map[string]map[string]float64{}, bulk: map[string]float64{},
-		browsers: map[string]*browsing{},
+		browsers: map[string]*browsing{}, driver: processes{},
+	}
+	if opt.Image != "" {
+		l.driver = &machines{image: opt.Image, plan: plan, seeds: opt.Configs, tokens: map[string]api.Token{}}
 	}
 	if err := l.build(); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -151,7 +160,7 @@ func (l *Lab) addNode(m *topo.Machine) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCannot, err)
 	}
-	n := &Node{Machine: m, ns: ns, dir: filepath.Join(l.opt.Dir, "nodes", m.Name)}
+	n := &Node{Machine: m, lab: l, ns: ns, dir: filepath.Join(l.opt.Dir, "nodes", m.Name)}
 	l.mu.Lock()
 	l.nodes[m.Name] = n
 	l.mu.Unlock()
@@ -198,7 +207,10 @@ func (l *Lab) Start(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return l.driver.join(ctx, l)
 }
 
 // StartNode starts the program of one node, if its kind has one.
@@ -208,7 +220,7 @@ func (l *Lab) StartNode(ctx context.Context, name string) error {
 	case topo.KindSimVOS:
 		return l.startSimVOS(ctx, n)
 	case topo.KindAppliance:
-		return l.startAppliance(ctx, n)
+		return l.driver.start(ctx, l, n)
 	case topo.KindHAProxy:
 		return l.startHAProxy(ctx, n)
 	}

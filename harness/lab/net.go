@@ -1,15 +1,18 @@
 package lab
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/vosbed/vosbed/harness/machine"
 	"github.com/vosbed/vosbed/harness/topo"
 )
 
@@ -21,7 +24,7 @@ func (l *Lab) wire() error {
 	}
 	defer sw.Close()
 	for _, seg := range l.plan.Networks {
-		if seg.Direct {
+		if seg.Direct && !slices.ContainsFunc(seg.Ports, func(p *topo.Port) bool { return l.outside(p.Node) }) {
 			err = l.cable(sw, seg)
 		} else {
 			err = l.segment(sw, seg)
@@ -30,7 +33,12 @@ func (l *Lab) wire() error {
 			return fmt.Errorf("network %s: %w", seg.Name, err)
 		}
 	}
-	if err := l.eachNode(func(m *topo.Machine) error { return l.nodes[m.Name].configure() }); err != nil {
+	if err := l.eachNode(func(m *topo.Machine) error {
+		if l.outside(m.Name) {
+			return nil
+		}
+		return l.nodes[m.Name].configure()
+	}); err != nil {
 		return err
 	}
 	return l.settle()
@@ -48,7 +56,13 @@ func (l *Lab) segment(sw *netlink.Handle, seg *topo.Segment) error {
 		return fmt.Errorf("bridge up: %w", err)
 	}
 	for _, p := range seg.Ports {
-		a := attrs(p.Switch)
+		if l.outside(p.Node) {
+			if err := l.tap(sw, br, p); err != nil {
+				return err
+			}
+			continue
+		}
+		a := attrs(portName(p))
 		a.MasterIndex = br.Index
 		v := &netlink.Veth{
 			LinkAttrs: a, PeerName: p.Iface, PeerHardwareAddr: p.MAC,
@@ -58,8 +72,36 @@ func (l *Lab) segment(sw *netlink.Handle, seg *topo.Segment) error {
 			return fmt.Errorf("%w: cable of %s (CONFIG_VETH is needed): %w", ErrCannot, p.Node, err)
 		}
 		if err := sw.LinkSetUp(v); err != nil {
-			return fmt.Errorf("port %s up: %w", p.Switch, err)
+			return fmt.Errorf("port %s up: %w", a.Name, err)
 		}
+	}
+	return nil
+}
+
+// outside reports whether a node's network cards are not in its namespace.
+func (l *Lab) outside(node string) bool {
+	return l.plan.Node(node).Kind == topo.KindAppliance && l.driver.outside()
+}
+
+// portName is the far end of a node's interface in the switch's namespace. A cable to a
+// machine has its ends there too; they are no ports of a switch to those who look on.
+func portName(p *topo.Port) string { return cmp.Or(p.Switch, p.Node+"-"+p.Iface) }
+
+// tap makes the far end of a machine's network card a port of the bridge.
+func (l *Lab) tap(sw *netlink.Handle, br *netlink.Bridge, p *topo.Port) error {
+	name := portName(p)
+	if err := l.sw.Do(func() error { return machine.NewTap(name) }); err != nil {
+		return fmt.Errorf("%w: %w", ErrCannot, err)
+	}
+	link, err := sw.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find tap %s: %w", name, err)
+	}
+	if err := sw.LinkSetMaster(link, br); err != nil {
+		return fmt.Errorf("join tap %s: %w", name, err)
+	}
+	if err := sw.LinkSetUp(link); err != nil {
+		return fmt.Errorf("tap %s up: %w", name, err)
 	}
 	return nil
 }

@@ -47,12 +47,13 @@ func (p *Poller) Run(ctx context.Context) {
 }
 
 func (p *Poller) follow(ctx context.Context, name string) {
-	r, err := p.lab.nodes[name].Remote()
-	if err != nil {
+	tick := time.NewTicker(p.lab.driver.pollEvery())
+	defer tick.Stop()
+	r := p.reach(ctx, name, tick.C)
+	if r == nil {
 		return
 	}
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
+	defer r.http.CloseIdleConnections()
 	var last recorded
 	for {
 		p.once(ctx, r, &last)
@@ -60,6 +61,20 @@ func (p *Poller) follow(ctx context.Context, name string) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+	}
+}
+
+// reach waits until an appliance can be asked, and returns nil if ctx ends before.
+func (p *Poller) reach(ctx context.Context, name string, tick <-chan time.Time) *Remote {
+	for {
+		if r, err := p.lab.nodes[name].Remote(); err == nil {
+			return r
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick:
 		}
 	}
 }
@@ -72,7 +87,7 @@ type recorded struct {
 
 func (p *Poller) once(ctx context.Context, r *Remote, last *recorded) {
 	at := p.lab.Now()
-	ctx, cancel := context.WithTimeout(ctx, pollTime)
+	ctx, cancel := context.WithTimeout(ctx, p.lab.driver.pollTime())
 	defer cancel()
 	raw, err := r.Status(ctx)
 	if err != nil {

@@ -32,12 +32,20 @@ type Process struct {
 // that a terminal's Ctrl-C does not reach it. Each line of standard output goes to
 // onLine; standard error is appended to the log file.
 func (n *Node) spawn(argv []string, logFile string, stdin io.Reader, onLine func(string)) (*Process, error) {
+	return n.spawnWith(argv, logFile, stdin, nil, onLine)
+}
+
+// firstExtra is the descriptor of the first of the extra files in a program.
+const firstExtra = 3
+
+// spawnWith does the same and hands the program open files.
+func (n *Node) spawnWith(argv []string, logFile string, stdin io.Reader, extra []*os.File, onLine func(string)) (*Process, error) {
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	defer log.Close()
-	cmd := &exec.Cmd{Path: argv[0], Args: argv, Stderr: log, Stdin: stdin, Env: os.Environ()}
+	cmd := &exec.Cmd{Path: argv[0], Args: argv, Stderr: log, Stdin: stdin, Env: os.Environ(), ExtraFiles: extra}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = 2 * time.Second
 	r, w, err := os.Pipe()

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,11 +20,14 @@ import (
 // callTime bounds one API call.
 const callTime = 5 * time.Second
 
-// Remote speaks the management API of one appliance over its unix socket, where
-// the kernel vouches for the caller.
+// Remote speaks the management API of one appliance: over its unix socket, where the
+// kernel vouches for the caller, or over HTTPS, with a token.
 type Remote struct {
-	node string
-	http *http.Client
+	node   string
+	base   string // of its paths
+	token  string // "" = none is needed
+	within time.Duration
+	http   *http.Client
 }
 
 // Remote returns a client of an appliance's API.
@@ -31,8 +35,7 @@ func (n *Node) Remote() (*Remote, error) {
 	if n.Kind != topo.KindAppliance {
 		return nil, fmt.Errorf("node %s is no appliance", n.Name)
 	}
-	tr := &http.Transport{DialContext: dialUnix(n.Socket()), DisableKeepAlives: true}
-	return &Remote{node: n.Name, http: &http.Client{Transport: tr}}, nil
+	return n.lab.driver.remote(n.lab, n)
 }
 
 // Status reads the node's whole state as it stands on the wire.
@@ -90,7 +93,7 @@ func (r *Remote) Persistence(ctx context.Context) ([]any, error) {
 }
 
 func (r *Remote) call(ctx context.Context, method, path string, in any) (json.RawMessage, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.within, callTime))
 	defer cancel()
 	b, err := r.roundTrip(ctx, method, path, in)
 	if err != nil {
@@ -108,11 +111,14 @@ func (r *Remote) roundTrip(ctx context.Context, method, path string, in any) (js
 		}
 		body = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://appliance"+path, body)
+	req, err := http.NewRequestWithContext(ctx, method, r.base+path, body)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if r.token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.token)
+	}
 	resp, err := r.http.Do(req)
 	if err != nil {
 		return nil, err

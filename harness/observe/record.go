@@ -48,6 +48,10 @@ type Run struct {
 	Version  string    `json:"version"`
 	// Servers are the real servers of the lab, by the ids in their markers.
 	Servers []Server `json:"servers,omitempty"`
+	// Driver ran the appliances, "" = as processes. InFlight is how long a frame that
+	// one of them has sent may lie in its emulated network card.
+	Driver   string        `json:"driver,omitempty"`
+	InFlight time.Duration `json:"in_flight_ns,omitempty"`
 }
 
 // Server tells which server of the appliances' status a marker's id means.

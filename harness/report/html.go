@@ -107,6 +107,9 @@ func lead(r Result) string {
 	total := len(r.Expectations)
 	switch r.Verdict {
 	case verdict.Pass:
+		if n[verdict.Reported] > 0 {
+			return fmt.Sprintf("All %d expectations that are judged hold; %d more are reported.", n[verdict.Pass], n[verdict.Reported])
+		}
 		return fmt.Sprintf("All %d expectations hold.", total)
 	case verdict.Fail:
 		return fmt.Sprintf("%d of %d expectations failed.", n[verdict.Fail], total)
@@ -117,6 +120,7 @@ func lead(r Result) string {
 			return "The lab failed. This run says nothing about the product."
 		}
 		return fmt.Sprintf("%d of %d expectations had nothing to judge by.", n[verdict.Broken], total)
+	case verdict.Reported: // of single expectations only
 	}
 	return ""
 }

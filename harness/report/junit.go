@@ -39,7 +39,7 @@ type (
 )
 
 // JUnit writes the expectations as test cases: fail is a failure, broken an
-// error, inconclusive skipped with the reason.
+// error, inconclusive and reported are skipped with the reason.
 func JUnit(w io.Writer, r Result) error {
 	s := junitSuite{
 		Name: r.Scenario, Tests: len(r.Expectations), Timestamp: r.Started.UTC().Format(time.RFC3339),
@@ -78,7 +78,7 @@ func (s *junitSuite) add(e verdict.Judged) {
 	case verdict.Fail:
 		c.Failure = note
 		s.Failures++
-	case verdict.Inconclusive:
+	case verdict.Inconclusive, verdict.Reported:
 		c.Skipped = note
 		s.Skipped++
 	case verdict.Broken:

@@ -25,6 +25,8 @@ func signOf(v verdict.Verdict) sign {
 		return sign{"≈", "inconclusive", "33", "inconclusive"}
 	case verdict.Broken:
 		return sign{"⚡", "broken", "35", "broken"}
+	case verdict.Reported:
+		return sign{"·", "reported", "2", "reported"}
 	}
 	return sign{"?", string(v), "35", "broken"}
 }
@@ -64,7 +66,7 @@ func Summary(w io.Writer, r Result, colour bool) error {
 func (p *printer) expectation(e verdict.Judged, name, observed int) {
 	s := signOf(e.Verdict)
 	fmt.Fprintf(&p.out, "  %s %s  %s  %s\n", p.paint(s.Icon, s.ANSI), pad(e.Name, name), padLeft(e.Observed, observed), p.paint(e.Limit, "2"))
-	if e.Verdict == verdict.Pass {
+	if e.Verdict == verdict.Pass || e.Verdict == verdict.Reported {
 		return
 	}
 	if e.About != "" {
@@ -110,7 +112,7 @@ func counts(r Result) string {
 		n[e.Verdict]++
 	}
 	var parts []string
-	for _, v := range []verdict.Verdict{verdict.Pass, verdict.Fail, verdict.Broken, verdict.Inconclusive} {
+	for _, v := range []verdict.Verdict{verdict.Pass, verdict.Fail, verdict.Broken, verdict.Inconclusive, verdict.Reported} {
 		if n[v] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n[v], signOf(v).Word))
 		}

@@ -27,6 +27,9 @@ type Expectation struct {
 	Eventually string `yaml:"eventually,omitempty"`
 	Always     string `yaml:"always,omitempty"`
 	Never      string `yaml:"never,omitempty"`
+	// Reported makes it something to report and not to judge: what was observed stands in
+	// the result, and the verdict of the run does not depend on it.
+	Reported bool `yaml:"reported,omitempty"`
 	// Node whose status is meant; empty = any node.
 	Node string `yaml:"node,omitempty"`
 	// From and To name the events (fault, heal:fault, step, or empty = run) that

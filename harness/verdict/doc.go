@@ -9,7 +9,8 @@
 //   - fail: it was observed not to hold;
 //   - inconclusive: the noise of the machine was too large to tell;
 //   - broken: there is nothing to judge by, for example no samples. Missing
-//     data never passes.
+//     data never passes;
+//   - reported: what was observed is told and not judged, as the expectation says.
 //
 // Noise makes an expectation with a floor inconclusive in two ways. A limit of
 // time that is kept is so where the noise floor of the run, the pacer or stolen

@@ -18,6 +18,7 @@ const (
 	Fail         Verdict = "fail"
 	Broken       Verdict = "broken"
 	Inconclusive Verdict = "inconclusive"
+	Reported     Verdict = "reported"
 )
 
 // Judged is the outcome of one expectation.
@@ -164,6 +165,10 @@ func (j *judge) one(e scenario.Expectation) Judged {
 		out = broken("the expectation names neither a metric nor eventually, always or never")
 	}
 	out.Name, out.About = e.Name, e.About
+	if e.Reported {
+		out.Verdict = Reported
+		return out
+	}
 	if j.cut != "" && (out.Verdict == Broken || out.Verdict == Fail && unfinished(e)) {
 		out.Verdict = Inconclusive
 		out.Evidence += "; " + j.cut
@@ -207,7 +212,7 @@ func (j *judge) metric(e scenario.Expectation) Judged {
 		why = j.noisy(e, s.Unit)
 	case Fail:
 		why = j.excuse(e, ref, s.Unit, &out)
-	case Broken, Inconclusive:
+	case Broken, Inconclusive, Reported:
 	}
 	if why != "" {
 		out.Verdict = Inconclusive

@@ -39,3 +39,38 @@ func TestClaimsOfAnOwner(t *testing.T) {
 		})
 	}
 }
+
+// TestFramesInFlight: what an emulated network card held when the other took over is not
+// against the former owner, and what it carries later is.
+func TestFramesInFlight(t *testing.T) {
+	frame := func(node, sort string) observe.Frame { return observe.Frame{VIP: "v", Node: node, Sort: sort} }
+	for name, tt := range map[string]struct {
+		flight time.Duration
+		want   float64
+	}{
+		"a process": {0, 2},
+		"emulated":  {100 * ms, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := tell(t).add(0, observe.KindRun, "", observe.Run{Scenario: "s", InFlight: tt.flight}).probe(20*time.Second, 2).
+				add(900*ms, observe.KindFrame, "", frame("lb1", observe.SortCarrier)).
+				fault(5*time.Second, "takeover", "lb1").
+				add(5290*ms, observe.KindFrame, "", frame("lb2", observe.SortCarrier)).
+				add(5330*ms, observe.KindFrame, "", frame("lb1", observe.SortCarrier)).
+				add(5500*ms, observe.KindFrame, "", frame("lb1", observe.SortCarrier)).
+				heal(7*time.Second, "takeover", "lb1").
+				add(9*time.Second, observe.KindFrame, "", frame("lb2", observe.SortCarrier)).
+				fault(10*time.Second, "freeze", "lb2").
+				add(11*time.Second, observe.KindFrame, "", frame("lb1", observe.SortCarrier)).
+				heal(15*time.Second, "freeze", "lb2").
+				add(15040*ms, observe.KindFrame, "", frame("lb2", observe.SortCarrier)).
+				add(15200*ms, observe.KindFrame, "", frame("lb2", observe.SortCarrier))
+			for _, fault := range []string{"takeover", "freeze"} {
+				frames, ok := verdict.Compute(s.rs).Find(verdict.Ref{Metric: "stale_frames", Labels: map[string]string{"fault": fault}})
+				if !ok || frames.Max != tt.want {
+					t.Errorf("%s: %v frames (found %t), want %v", fault, frames.Max, ok, tt.want)
+				}
+			}
+		})
+	}
+}
