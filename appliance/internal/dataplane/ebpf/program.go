@@ -224,6 +224,7 @@ func (w *want) addPorts(s plan.L4Service, at places) {
 func (p *Plane) write(w want) error {
 	k := &p.kernel
 	for _, step := range []func() error{
+		func() error { return p.forgetMoved(w) },
 		func() error { return diff(p.objs.Reals, k.reals, w.reals) },
 		func() error { return diff(p.objs.Services, k.services, w.services) },
 		func() error { return diff(p.objs.Rosters, k.rosters, w.rosters) },

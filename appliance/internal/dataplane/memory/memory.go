@@ -195,12 +195,16 @@ func (p *Plane) keep(s *service, spec plan.L4Service) *service {
 	}
 	s.spec = spec
 	var (
-		reals    []*backend
-		backends []maglev.Backend
+		reals, back []*backend
+		backends    []maglev.Backend
 	)
 	for i, r := range spec.Reals {
 		have := s.find(r)
+		away := have.dead()
 		have.spec = r
+		if away && !have.dead() {
+			back = append(back, have)
+		}
 		reals = append(reals, have)
 		if have.open() {
 			backends = append(backends, maglev.Backend{Name: r.Name + "\x00" + r.Addr.String(), ID: uint16(i), Weight: r.Weight})
@@ -208,10 +212,27 @@ func (p *Plane) keep(s *service, spec plan.L4Service) *service {
 	}
 	s.forget(reals)
 	s.reals, s.ring = reals, nil
+	for _, r := range back {
+		p.forgetMoved(r)
+	}
 	if spec.Scheduler == lb.Maglev {
 		s.ring = maglev.Table(backends)
 	}
 	return s
+}
+
+// forgetMoved removes the flows of a server that is back, where their client was moved to
+// another one meanwhile.
+func (p *Plane) forgetMoved(r *backend) {
+	for k, e := range p.flows {
+		if e.real != r || !r.service.persistent() {
+			continue
+		}
+		at := r.service.key(k.client)
+		if tie := p.persist[at]; tie != nil && tie.real != r && !tie.real.dead() && p.idle(tie) <= r.service.timeout() {
+			delete(p.flows, k)
+		}
+	}
 }
 
 func (s *service) find(spec plan.L4Real) *backend {
