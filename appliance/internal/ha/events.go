@@ -140,7 +140,7 @@ type Verb uint8
 // Verbs. RenewLease carries Deadline (monotonic, Forever = not needed),
 // SendHeartbeat carries State (send it on every path), Log carries Reason, Refuse
 // answers a command that is not obeyed and carries Reason. Flush asks to bring the
-// peer's persistence table up to date and to say so by Flushed.
+// peer's persistence table up to date and to say so by Flushed, until Deadline.
 const (
 	SendHeartbeat Verb = iota
 	RenewLease

@@ -52,14 +52,17 @@ type simNode struct {
 	told ha.State
 	sent time.Duration
 	life bool // a heartbeat was sent in this life
-	// flush is how the main daemon answers Flush: ok, behind or silent; at flushed.
+	// flush is how the main daemon answers Flush: ok, slow, behind or silent; at flushed.
 	flush   string
 	flushed time.Duration
 	closed  bool // the kernel's lease cannot be opened
 }
 
-// flushTakes is the time that a flush needs.
-const flushTakes = 60 * time.Millisecond
+// flushTakes and slowFlush are the time that a flush needs.
+const (
+	flushTakes = 60 * time.Millisecond
+	slowFlush  = time.Second
+)
 
 func timers() lb.HATimers {
 	return lb.HATimers{
@@ -128,6 +131,9 @@ func (s *sim) act(i int, a ha.Action) {
 		n.announced++
 	case ha.Flush:
 		n.flushed = s.now + flushTakes
+		if n.flush == "slow" {
+			n.flushed = s.now + slowFlush
+		}
 	case ha.Log, ha.Refuse, ha.StateChanged:
 	}
 	s.trace(n, a)
@@ -235,7 +241,7 @@ func (s *sim) live(i int, n *simNode) {
 	}
 	if n.flushed > 0 && s.now >= n.flushed {
 		if n.flushed = 0; n.flush != "silent" {
-			s.step(i, ha.Flushed{OK: n.flush == "ok"})
+			s.step(i, ha.Flushed{OK: n.flush != "behind"})
 		}
 	}
 	if s.now >= n.m.Wake() {
@@ -362,8 +368,11 @@ func (n *simNode) set(f []string) error {
 		n.cfg.Paired = on
 	case "timers":
 		n.cfg.Timers = timers()
-		if f[1] == "fast" {
-			n.cfg.Timers.Heartbeat, n.cfg.Timers.Dead, n.cfg.Timers.Lease = 10*time.Millisecond, 30*time.Millisecond, 25*time.Millisecond
+		switch ti := &n.cfg.Timers; f[1] {
+		case "fast":
+			ti.Heartbeat, ti.Dead, ti.Lease = 10*time.Millisecond, 30*time.Millisecond, 25*time.Millisecond
+		case "slow":
+			ti.Heartbeat, ti.Dead, ti.Lease, ti.Init = time.Second, 3*time.Second, 2500*time.Millisecond, 10*time.Second
 		}
 	default:
 		return fmt.Errorf("unknown setting %q", f[0])

@@ -6,13 +6,17 @@ import (
 	"github.com/vosbed/vosbed/appliance/lb"
 )
 
+// What nodes with slow timers are waited for grows with them: nodes are given slow timers
+// because they are slow.
 const (
-	// requestPatience is how long a take-over request is repeated before it is given
-	// up: long enough for any sane heartbeat period, short for a waiting operator.
+	// A take-over request is repeated for ten heartbeats, but a second at least, before it
+	// is given up.
+	requestBeats    = 10
 	requestPatience = time.Second
-	// flushPatience is how long an owner waits for its peer to be up to date before an
-	// offer; the main daemon gives up earlier.
-	flushPatience = 250 * time.Millisecond
+	// An owner waits for two and a half heartbeats, but 250 ms at least, for its peer to be
+	// up to date before an offer.
+	flushHalfBeats = 5
+	flushPatience  = 250 * time.Millisecond
 )
 
 func (m *Machine) commandTake(now time.Duration) {
@@ -33,7 +37,7 @@ func (m *Machine) commandTake(now time.Duration) {
 }
 
 func (m *Machine) ask(now time.Duration, why string) {
-	m.askUntil, m.askedAt = now+requestPatience, now
+	m.askUntil, m.askedAt = now+max(requestPatience, requestBeats*m.cfg.Timers.Heartbeat), now
 	m.nextBeat = now
 	m.log(why)
 }
@@ -52,9 +56,9 @@ func (m *Machine) commandRelease(now time.Duration) {
 // prepare begins a switchover: what the peer does not know yet goes first. The offer
 // follows when it has confirmed.
 func (m *Machine) prepare(now time.Duration, why string) {
-	m.flushUntil = now + flushPatience
+	m.flushUntil = now + max(flushPatience, flushHalfBeats*m.cfg.Timers.Heartbeat/2)
 	m.log(why)
-	m.do(Flush)
+	m.out = append(m.out, Action{Do: Flush, Deadline: m.flushUntil})
 }
 
 func (m *Machine) flushed(ok bool, now time.Duration) {

@@ -22,9 +22,9 @@ const (
 	maxRestart   = 2 * time.Second
 	// patience is how long an order may take.
 	patience = 2 * time.Second
-	// flushTime is how long the peer has to confirm what it did not know yet, before a
-	// planned switchover is given up: the sentinel waits a little longer.
-	flushTime = 160 * time.Millisecond
+	// flushShare is the part of the sentinel's patience, in percent, that the peer has to
+	// confirm what it did not know yet: the answer has to get back in time.
+	flushShare = 64
 	// moment is how long a sign of life may wait: the next one is as good.
 	moment = 2 * time.Millisecond
 )
@@ -213,8 +213,8 @@ func (h *Handle) read(conn *net.UnixConn) {
 			h.opts.Logger.Error("ignored a message of the sentinel", "err", err)
 			continue
 		}
-		if m.Flush != 0 {
-			go h.flush(conn, m.Flush)
+		if m.Flush != nil {
+			go h.flush(conn, *m.Flush)
 			continue
 		}
 		h.take(m)
@@ -222,8 +222,8 @@ func (h *Handle) read(conn *net.UnixConn) {
 }
 
 // flush answers a request of the process at the other end of conn.
-func (h *Handle) flush(conn *net.UnixConn, id uint64) {
-	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+func (h *Handle) flush(conn *net.UnixConn, f flush) {
+	ctx, cancel := context.WithTimeout(context.Background(), f.Within)
 	defer cancel()
 	err := h.opts.Flush(ctx)
 	if err != nil {
@@ -232,7 +232,7 @@ func (h *Handle) flush(conn *net.UnixConn, id uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.conn == conn {
-		h.send(message{Flushed: &flushed{ID: id, OK: err == nil}})
+		h.send(message{Flushed: &flushed{ID: f.ID, OK: err == nil}})
 	}
 }
 

@@ -325,7 +325,7 @@ func (l *loop) act(a ha.Action, t time.Duration) {
 		l.refused = a.Reason
 	case ha.Flush:
 		l.flush++
-		l.tell(message{Flush: l.flush})
+		l.tell(message{Flush: &flush{ID: l.flush, Within: (a.Deadline - t) * flushShare / 100}})
 	case ha.StateChanged:
 		l.report(t)
 	}

@@ -55,7 +55,7 @@ type message struct {
 	Command   *order         `json:"command,omitempty"`
 	State     *lb.PairStatus `json:"state,omitempty"`
 	Reply     *reply         `json:"reply,omitempty"`
-	Flush     uint64         `json:"flush,omitempty"`
+	Flush     *flush         `json:"flush,omitempty"`
 	Flushed   *flushed       `json:"flushed,omitempty"`
 	Note      *note          `json:"note,omitempty"`
 	// Agreed is the generation of the secret by which the peer has been heard.
@@ -73,7 +73,14 @@ type reply struct {
 	Refused string
 }
 
-// flushed answers Flush, the number of a request to bring the peer up to date.
+// flush is a request to bring the peer up to date before a planned switchover, which is
+// given up if there is no answer Within that time.
+type flush struct {
+	ID     uint64
+	Within time.Duration
+}
+
+// flushed answers the flush of this number.
 type flushed struct {
 	ID uint64
 	OK bool
