@@ -3,7 +3,6 @@ package harness
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/vosbed/vosbed/harness/lab"
 	"github.com/vosbed/vosbed/harness/scenario"
@@ -13,11 +12,6 @@ import (
 // of them on two processors cannot hold heartbeats of 100 ms. It is 1 s then, and 3 s
 // without one mean a dead peer.
 const slowFactor = 10
-
-// emulatedFlight is how long a frame that a guest has sent may wait until the emulator puts
-// it on the wire: 10 ms of the scenario's time, as two machines share two processors with
-// all the rest. 35 ms were seen.
-const emulatedFlight = slowFactor * 10 * time.Millisecond
 
 // slowDown fits the scenario to the driver, and refuses one that it cannot run: a step
 // that is left out would say nothing, and look as if it did.

@@ -204,7 +204,7 @@ func (r *run) describe() observe.Run {
 		CPUs: runtime.NumCPU(), Version: buildinfo.Get().String(), Servers: servers(r.plan),
 	}
 	if r.opt.Driver == lab.DriverVM {
-		out.Driver, out.InFlight = r.opt.Driver, emulatedFlight
+		out.Driver = r.opt.Driver
 	}
 	return out
 }

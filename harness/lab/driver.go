@@ -31,12 +31,7 @@ type driver interface {
 	// pollEvery and pollTime are how often its status is read, and within which time.
 	pollEvery() time.Duration
 	pollTime() time.Duration
-	// patience is how often a switchover is commanded at most.
-	patience() int
 }
-
-// Patience is how often a planned switchover is commanded at most until it comes about.
-func (l *Lab) Patience() int { return l.driver.patience() }
 
 // processes runs lbd.
 type processes struct{}
@@ -44,8 +39,6 @@ type processes struct{}
 func (processes) pollEvery() time.Duration { return pollEvery }
 
 func (processes) pollTime() time.Duration { return pollTime }
-
-func (processes) patience() int { return 1 }
 
 func (processes) outside() bool { return false }
 

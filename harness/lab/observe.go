@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -66,8 +67,9 @@ func (l *Lab) StartWatch() (*watch.Watch, error) {
 	}
 	eyes := watch.Eyes{
 		Claims: map[int]bool{}, Carry: map[int]net.HardwareAddr{}, VIPs: map[netip.Addr]bool{},
-		Owner: l.plan.Owner,
-		Emit:  func(f observe.Frame) { l.Record(observe.KindFrame, f.Node, "", f) },
+		Owner: l.plan.Owner, Now: l.Now,
+		Sent: func(at int64) time.Duration { return time.Duration(at - l.opt.Epoch) },
+		Emit: func(f observe.Frame) { l.Record(observe.KindFrame, f.Node, "", f) },
 	}
 	for index, name := range ports {
 		node, _, _ := strings.Cut(name, ".")

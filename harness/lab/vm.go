@@ -25,10 +25,6 @@ const (
 
 	vmPollEvery = 300 * time.Millisecond
 	vmPollTime  = 2 * time.Second
-
-	// An owner gives a switchover up whose peer is not up to date within 250 ms,
-	// whatever the heartbeat.
-	vmPatience = 5
 )
 
 // vmUser is the administrator of a machine (guide 9.1), vmPassword his password: it opens
@@ -52,8 +48,6 @@ type machines struct {
 func (*machines) outside() bool { return true }
 
 func (*machines) pollEvery() time.Duration { return vmPollEvery }
-
-func (*machines) patience() int { return vmPatience }
 
 func (*machines) pollTime() time.Duration { return vmPollTime }
 

@@ -48,10 +48,8 @@ type Run struct {
 	Version  string    `json:"version"`
 	// Servers are the real servers of the lab, by the ids in their markers.
 	Servers []Server `json:"servers,omitempty"`
-	// Driver ran the appliances, "" = as processes. InFlight is how long a frame that
-	// one of them has sent may lie in its emulated network card.
-	Driver   string        `json:"driver,omitempty"`
-	InFlight time.Duration `json:"in_flight_ns,omitempty"`
+	// Driver ran the appliances, "" = as processes.
+	Driver string `json:"driver,omitempty"`
 }
 
 // Server tells which server of the appliances' status a marker's id means.
@@ -123,5 +121,8 @@ type Frame struct {
 	VIP  string `json:"vip"`
 	MAC  string `json:"mac"`
 	Node string `json:"node"` // owner of the MAC
-	Sort string `json:"sort"` // garp, arp-reply, na
+	Sort string `json:"sort"` // garp, arp-reply, na, carrier
+	// Sent is when the client sent the probe packet that a carrier carries, on the run's
+	// clock; 0 = unknown.
+	Sent time.Duration `json:"sent_ns,omitempty"`
 }

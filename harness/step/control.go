@@ -92,7 +92,11 @@ func (r *Runner) pair(ctx context.Context, st scenario.Step, _ int) error {
 	}
 	f := observe.Fault{Kind: command, Target: from}
 	r.Lab.Record(observe.KindFault, from, command, f)
-	if err := r.switchOver(ctx, rem, command, to); err != nil {
+	if err := rem.Pair(ctx, command); err != nil {
+		return err
+	}
+	now := scenario.Step{Until: &scenario.Until{Expr: `role == "active"`, Node: to, Within: switchTime}}
+	if err := r.until(ctx, now, 0); err != nil {
 		return fmt.Errorf("%s of %s: %w", command, to, err)
 	}
 	if err := sleep(ctx, switchRest); err != nil {
@@ -100,27 +104,6 @@ func (r *Runner) pair(ctx context.Context, st scenario.Step, _ int) error {
 	}
 	r.Lab.Record(observe.KindHeal, from, command, f)
 	return nil
-}
-
-// switchOver commands a switchover until it has come about. An appliance gives a command
-// up that its peer is too slow for; a driver of slow ones asks again, as a person would,
-// and the history tells how often.
-func (r *Runner) switchOver(ctx context.Context, rem *lab.Remote, command, to string) error {
-	var err error
-	for try := range r.Lab.Patience() {
-		if try > 0 {
-			r.Lab.Record(observe.KindEvent, to, "asked-again", observe.Note{Text: fmt.Sprintf("%s: %v", command, err)})
-			r.Progress.Note(r.Lab.Now(), fmt.Sprintf("the %s did not come about: asking again", command))
-		}
-		if err = rem.Pair(ctx, command); err != nil {
-			return err
-		}
-		now := scenario.Step{Until: &scenario.Until{Expr: `role == "active"`, Node: to, Within: switchTime}}
-		if err = r.until(ctx, now, 0); err == nil {
-			return nil
-		}
-	}
-	return err
 }
 
 // other returns the appliance that is not node.

@@ -156,32 +156,35 @@ func byNumber(a, b string) int {
 // owner of a VIP: takeover_ms, the time until another node claimed the VIP or
 // carried its packets; stale_claims, how often the failed node claimed it after
 // that, its healing included, until the next fault or until the other is no longer the
-// owner; stale_frames, how often it carried packets again. What was in flight when the
-// other took over, or when the node was frozen, does not count: an emulated network card
-// holds frames for a while.
+// owner; stale_frames, how often it carried packets again. A packet that was sent before
+// the other took over, or before the node was frozen, does not count: it may have been
+// decided on by then, and lain in a network card.
 func (h *facts) ownership(m Metrics) {
 	for _, w := range h.faults {
 		if !h.owned(w) {
 			continue
 		}
-		taken, until, flown := false, w.next, w.from
+		taken, until, fresh := false, w.next, w.from
 		count := map[string]int{"stale_claims": 0, observe.MetricStaleFrames: 0}
 		at := map[string]int{"stale_claims": w.at, observe.MetricStaleFrames: w.at}
 		for _, f := range h.frames {
 			if f.t < w.from || f.t > until || f.v.Node == "" {
 				continue
 			}
-			name, flying := "stale_claims", false
+			name := "stale_claims"
 			if f.v.Sort == observe.SortCarrier {
-				name, flying = observe.MetricStaleFrames, f.t < flown || h.thawing(w, f.t)
+				name = observe.MetricStaleFrames
 			}
 			switch {
 			case f.v.Node != w.fault.Target && !taken:
-				taken, until, flown = true, min(until, h.letGo(f.v.Node, f.t)), f.t+h.inFlight
+				taken, until = true, min(until, h.letGo(f.v.Node, f.t))
+				if w.fault.Kind != "freeze" {
+					fresh = f.t
+				}
 				d := m.at("takeover_ms", w.labels())
 				d.unit = "ms"
 				d.add(milliseconds(f.t-w.from), f.at)
-			case f.v.Node == w.fault.Target && taken && !flying:
+			case f.v.Node == w.fault.Target && taken && (f.v.Sent == 0 || f.v.Sent >= fresh):
 				count[name]++
 				at[name] = f.at
 			}
@@ -192,12 +195,6 @@ func (h *facts) ownership(m Metrics) {
 			}
 		}
 	}
-}
-
-// thawing reports whether a frame may have lain in the emulated card of a node that was
-// frozen and goes on again.
-func (h *facts) thawing(w window, t time.Duration) bool {
-	return w.healed && w.fault.Kind == "freeze" && t >= w.to && t < w.to+h.inFlight
 }
 
 // letGo is when a node that took the VIPs at a time said for the first time that it is

@@ -194,7 +194,6 @@ type facts struct {
 	statuses []timed[shownStatus]
 	begun    timed[observe.Run]
 	servers  map[uint16]observe.Server // by id
-	inFlight time.Duration             // of an appliance's frames
 	end      time.Duration
 	// flaps are the false downs that the machine caused.
 	flaps []time.Duration

@@ -40,36 +40,35 @@ func TestClaimsOfAnOwner(t *testing.T) {
 	}
 }
 
-// TestFramesInFlight: what an emulated network card held when the other took over is not
-// against the former owner, and what it carries later is.
-func TestFramesInFlight(t *testing.T) {
-	frame := func(node, sort string) observe.Frame { return observe.Frame{VIP: "v", Node: node, Sort: sort} }
+// TestPacketsUnderWay: what was sent before the other took over, or before the node was
+// frozen, is not against the former owner, however late it carries it; what was sent later
+// is, also where it lay before the node until that went on.
+func TestPacketsUnderWay(t *testing.T) {
+	const s = time.Second
+	carried := func(node string, sent time.Duration) observe.Frame {
+		return observe.Frame{VIP: "v", Node: node, Sort: observe.SortCarrier, Sent: sent}
+	}
 	for name, tt := range map[string]struct {
-		flight time.Duration
-		want   float64
+		kind string
+		sent time.Duration // of the packet that the former owner carries at 12 s
+		want float64
 	}{
-		"a process": {0, 2},
-		"emulated":  {100 * ms, 1},
+		"before a takeover":             {"takeover", 10290 * ms, 0},
+		"after a takeover":              {"takeover", 10310 * ms, 1},
+		"before a freeze":               {"freeze", 9990 * ms, 0},
+		"while frozen, before takeover": {"freeze", 10100 * ms, 1},
+		"no time":                       {"freeze", 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := tell(t).add(0, observe.KindRun, "", observe.Run{Scenario: "s", InFlight: tt.flight}).probe(20*time.Second, 2).
-				add(900*ms, observe.KindFrame, "", frame("lb1", observe.SortCarrier)).
-				fault(5*time.Second, "takeover", "lb1").
-				add(5290*ms, observe.KindFrame, "", frame("lb2", observe.SortCarrier)).
-				add(5330*ms, observe.KindFrame, "", frame("lb1", observe.SortCarrier)).
-				add(5500*ms, observe.KindFrame, "", frame("lb1", observe.SortCarrier)).
-				heal(7*time.Second, "takeover", "lb1").
-				add(9*time.Second, observe.KindFrame, "", frame("lb2", observe.SortCarrier)).
-				fault(10*time.Second, "freeze", "lb2").
-				add(11*time.Second, observe.KindFrame, "", frame("lb1", observe.SortCarrier)).
-				heal(15*time.Second, "freeze", "lb2").
-				add(15040*ms, observe.KindFrame, "", frame("lb2", observe.SortCarrier)).
-				add(15200*ms, observe.KindFrame, "", frame("lb2", observe.SortCarrier))
-			for _, fault := range []string{"takeover", "freeze"} {
-				frames, ok := verdict.Compute(s.rs).Find(verdict.Ref{Metric: "stale_frames", Labels: map[string]string{"fault": fault}})
-				if !ok || frames.Max != tt.want {
-					t.Errorf("%s: %v frames (found %t), want %v", fault, frames.Max, ok, tt.want)
-				}
+			h := tell(t).probe(20*s, 2).
+				add(900*ms, observe.KindFrame, "", carried("lb1", 900*ms)).
+				fault(10*s, tt.kind, "lb1").
+				add(10300*ms, observe.KindFrame, "", carried("lb2", 10299*ms)).
+				heal(11*s, tt.kind, "lb1").
+				add(12*s, observe.KindFrame, "", carried("lb1", tt.sent))
+			frames, ok := verdict.Compute(h.rs).Find(verdict.Ref{Metric: "stale_frames", Labels: map[string]string{"fault": tt.kind}})
+			if !ok || frames.Max != tt.want {
+				t.Errorf("%v frames (found %t), want %v", frames.Max, ok, tt.want)
 			}
 		})
 	}

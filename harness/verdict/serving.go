@@ -150,7 +150,6 @@ func (h *facts) is(r shownServer, id uint16) bool {
 // learn notes which servers the ids mean: from the record of the run, and in
 // histories without it from the faults.
 func (h *facts) learn(run observe.Run) {
-	h.inFlight = run.InFlight
 	for _, s := range run.Servers {
 		h.servers[s.ID] = s
 	}

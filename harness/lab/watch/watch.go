@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -17,6 +18,7 @@ import (
 	"github.com/vosbed/vosbed/harness/lab/capture"
 	"github.com/vosbed/vosbed/harness/observe"
 	"github.com/vosbed/vosbed/internal/netns"
+	"github.com/vosbed/vosbed/simvos/control"
 )
 
 // ProbePort is the UDP port of the probe responder of simulated servers.
@@ -31,7 +33,18 @@ type Eyes struct {
 	VIPs  map[netip.Addr]bool
 	Owner func(net.HardwareAddr) string // node of a MAC, "" = unknown
 	Emit  func(observe.Frame)
+	// Now is the run's clock, and Sent puts a time that a probe packet names on it.
+	Now  func() time.Duration
+	Sent func(int64) time.Duration
 }
+
+// A packet that was longer than lateAfter on its way is late. Of late packets one is told
+// for every lateStep of sending, whoever carries them: what was sent when decides what
+// they say about their carrier.
+const (
+	lateAfter = 200 * time.Millisecond
+	lateStep  = 10 * time.Millisecond
+)
 
 // Watch is a running watcher.
 type Watch struct {
@@ -39,8 +52,14 @@ type Watch struct {
 	mu      sync.Mutex
 	fd      int
 	done    chan struct{}
-	carrier map[netip.Addr]string
+	carrier map[netip.Addr]carrying
 	counts  map[Carrier]uint64
+}
+
+// carrying is who carried the packet that was told last, and when that was sent.
+type carrying struct {
+	node string
+	sent time.Duration
 }
 
 // Carrier is a node that delivers probe packets to real servers, over IPv4 or IPv6.
@@ -58,7 +77,7 @@ func family(a netip.Addr) int {
 
 // Start opens a packet socket in ns. Close ends the watcher.
 func Start(ns *netns.NS, eyes Eyes) (*Watch, error) {
-	w := &Watch{eyes: eyes, fd: -1, done: make(chan struct{}), carrier: map[netip.Addr]string{}, counts: map[Carrier]uint64{}}
+	w := &Watch{eyes: eyes, fd: -1, done: make(chan struct{}), carrier: map[netip.Addr]carrying{}, counts: map[Carrier]uint64{}}
 	if err := ns.Do(w.open); err != nil {
 		return nil, fmt.Errorf("watch the segment: %w", err)
 	}
@@ -151,7 +170,7 @@ func (w *Watch) frame(port int, b []byte) {
 	}
 	if dst, ok := probe(b); ok {
 		if mine := w.eyes.Carry[port]; mine != nil && bytes.Equal(mine, b[:6]) && w.eyes.VIPs[dst] {
-			w.carried(dst, net.HardwareAddr(b[6:12]))
+			w.carried(dst, net.HardwareAddr(b[6:12]), w.sent(b))
 		}
 		return
 	}
@@ -200,16 +219,35 @@ func claim(b []byte) (observe.Frame, bool) {
 	return observe.Frame{VIP: target.String(), MAC: mac.String(), Sort: "na"}, true
 }
 
-// carried counts a delivered probe packet and reports a change of carrier.
-func (w *Watch) carried(vip netip.Addr, mac net.HardwareAddr) {
-	node := w.eyes.Owner(mac)
+// sent reads when a probe packet was sent, 0 = it does not say.
+func (w *Watch) sent(b []byte) time.Duration {
+	at := 14 + 4*int(b[14]&0xf) + 8
+	if b[12] == 0x86 {
+		at = 14 + 40 + 8
+	}
+	if len(b) < at {
+		return 0
+	}
+	r, err := control.DecodeProbeRequest(b[at:])
+	if err != nil {
+		return 0
+	}
+	return w.eyes.Sent(r.Sent)
+}
+
+// carried counts a delivered probe packet and reports a change of carrier, and late packets.
+func (w *Watch) carried(vip netip.Addr, mac net.HardwareAddr, sent time.Duration) {
+	now := carrying{w.eyes.Owner(mac), sent}
 	w.mu.Lock()
-	w.counts[Carrier{node, family(vip)}]++
-	changed := w.carrier[vip] != node
-	w.carrier[vip] = node
+	w.counts[Carrier{now.node, family(vip)}]++
+	last := w.carrier[vip]
+	tell := last.node != now.node || sent > 0 && w.eyes.Now()-sent > lateAfter && sent > last.sent+lateStep
+	if tell {
+		w.carrier[vip] = now
+	}
 	w.mu.Unlock()
-	if changed {
-		w.eyes.Emit(observe.Frame{VIP: vip.String(), MAC: mac.String(), Node: node, Sort: observe.SortCarrier})
+	if tell {
+		w.eyes.Emit(observe.Frame{VIP: vip.String(), MAC: mac.String(), Node: now.node, Sort: observe.SortCarrier, Sent: sent})
 	}
 }
 

@@ -6,8 +6,10 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/vosbed/vosbed/harness/observe"
+	"github.com/vosbed/vosbed/simvos/control"
 )
 
 const (
@@ -21,7 +23,7 @@ func mac(last byte) net.HardwareAddr { return net.HardwareAddr{2, 0, 0, 0, 0, la
 func watching() (*Watch, *[]observe.Frame) {
 	var seen []observe.Frame
 	w := &Watch{
-		carrier: map[netip.Addr]string{}, counts: map[Carrier]uint64{},
+		carrier: map[netip.Addr]carrying{}, counts: map[Carrier]uint64{},
 		eyes: Eyes{
 			Claims: map[int]bool{routerPort: true},
 			Carry:  map[int]net.HardwareAddr{serverPort: mac(115)},
@@ -30,6 +32,8 @@ func watching() (*Watch, *[]observe.Frame) {
 				return map[byte]string{10: "lb1", 11: "lb2", 1: "router"}[m[5]]
 			},
 			Emit: func(f observe.Frame) { seen = append(seen, f) },
+			Now:  func() time.Duration { return 10 * time.Second },
+			Sent: func(at int64) time.Duration { return time.Duration(at) },
 		},
 	}
 	return w, &seen
@@ -43,6 +47,7 @@ func datagram(dst, src net.HardwareAddr, to string) []byte {
 	copy(b[6:], src)
 	if a.Is4() {
 		binary.BigEndian.PutUint16(b[12:], 0x0800)
+		b[14] = 0x45
 		copy(b[30:], a.AsSlice())
 		return b
 	}
@@ -86,6 +91,34 @@ func TestOnlyWhatIsMeantForTheServerIsCarried(t *testing.T) {
 	}
 	if left := w.Carried(); len(left) != 0 {
 		t.Errorf("counted twice: %v", left)
+	}
+}
+
+// TestLatePackets: of those that were long on their way it matters when they were sent.
+func TestLatePackets(t *testing.T) {
+	w, seen := watching()
+	carry := func(node byte, to string, sent time.Duration) {
+		b := datagram(mac(115), mac(node), to)
+		at := 42
+		if b[12] == 0x86 {
+			at = 62
+		}
+		w.frame(serverPort, control.ProbeRequest{Sent: int64(sent)}.AppendTo(b[:at]))
+	}
+	const v4, v6 = "192.168.94.110", "fd94::110"
+	carry(10, v4, 9900*time.Millisecond) // the first
+	carry(10, v4, 9950*time.Millisecond) // in time
+	carry(11, v4, 8*time.Second)         // another carrier, late
+	carry(11, v4, 8005*time.Millisecond) // too near to the one before
+	carry(11, v4, 8500*time.Millisecond) // late
+	carry(11, v4, 7*time.Second)         // later, but an older one is told
+	carry(10, v6, 3*time.Second)
+	var got []string
+	for _, f := range *seen {
+		got = append(got, f.Node+" "+f.Sent.String())
+	}
+	if want := []string{"lb1 9.9s", "lb2 8s", "lb2 8.5s", "lb1 3s"}; !slices.Equal(got, want) {
+		t.Errorf("told %v, want %v", got, want)
 	}
 }
 
