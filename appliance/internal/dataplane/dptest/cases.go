@@ -23,7 +23,7 @@ func needsMaglev(c dataplane.Capabilities) bool {
 // Cases is the table of behaviours.
 func Cases() []Case {
 	var all []Case
-	for _, part := range [][]Case{matching(), malformed(), flows(), lostFlows(), persistence(), resets(), changes(), serverStates(), scheduling(), fragments(), icmpCases(), neighbours(), leases(), ipv6Cases()} {
+	for _, part := range [][]Case{matching(), malformed(), flows(), lostFlows(), persistence(), resets(), changes(), serverStates(), returns(), scheduling(), fragments(), icmpCases(), neighbours(), leases(), ipv6Cases()} {
 		all = append(all, part...)
 	}
 	return all
