@@ -3,6 +3,7 @@
 package longbody
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -30,8 +31,10 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 	_ = r.control.SetReadDeadline(within)
 	n, err := r.ReadCloser.Read(p)
-	if err != nil {
-		_ = r.control.SetReadDeadline(r.until) // the end of a deadline would end the request
+	if errors.Is(err, io.EOF) {
+		// The end of a deadline would end the request. Who has sent less than was announced
+		// is given no more time: closing the body would wait for it.
+		_ = r.control.SetReadDeadline(r.until)
 	}
 	return n, err
 }

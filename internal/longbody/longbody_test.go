@@ -3,6 +3,7 @@ package longbody_test
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -57,5 +58,26 @@ func TestPatience(t *testing.T) {
 				t.Errorf("whole: %v", err)
 			}
 		})
+	}
+}
+
+// TestWhoStopsIsHungUpOn: after a pause that was too long nobody waits for the rest of the
+// body, which the whole time would allow.
+func TestWhoStopsIsHungUpOn(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, longbody.New(r.Body, http.NewResponseController(w), 50*time.Millisecond, time.Minute))
+	}))
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(); srv.Close() })
+	_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
+	if err = errors.Join(err, conn.SetReadDeadline(time.Now().Add(20*time.Second))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection is held")
 	}
 }

@@ -1,7 +1,9 @@
 package front
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -79,12 +81,32 @@ func toDaemon(socket string, log *slog.Logger) http.Handler {
 			r.Body = longbody.New(r.Body, http.NewResponseController(w), readTimeout, limit)
 		}
 		if r.URL.Path == api.PathUpdateOnlineInstall {
+			if !come(w, r) {
+				return
+			}
 			limit = updateTimeout
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(limit)) // whose end would end the call
 		}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
 		proxy.ServeHTTP(w, r)
 	})
+}
+
+// shortBody bounds the body of a call that takes long to be answered, in bytes.
+const shortBody = 4 << 10
+
+// come reads the body of such a call within the time of all others: strangers shall not have
+// the time that it takes to fetch an update. It answers what cannot be read.
+func come(w http.ResponseWriter, r *http.Request) bool {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, shortBody))
+	if err != nil {
+		w.Header().Set("Content-Type", api.ContentProblem)
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write([]byte(`{"title":"Bad Request","status":400,"detail":"the call did not come wholly, or is too long: send the version that is to be installed"}`))
+		return false
+	}
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(data)), int64(len(data))
+	return true
 }
 
 // updateTimeout bounds the sending and installing of an update.
