@@ -12,8 +12,9 @@ import (
 )
 
 // refuse tells what an address is already, "" = nothing: no DHCP server may make this node
-// take a VIP, or an address of a server or of its peer.
-func (a *Appliance) refuse(addr netip.Addr) string {
+// take a VIP, or an address of a server or of its peer, nor have it look for those of
+// another interface's network where the server is.
+func (a *Appliance) refuse(name string, addr netip.Addr) string {
 	cfg, _ := a.facts.current()
 	for _, s := range cfg.Services {
 		if s.Addr == addr {
@@ -30,13 +31,19 @@ func (a *Appliance) refuse(addr netip.Addr) string {
 	for _, p := range n.Paths {
 		others = append(others, p.Peer.Addr())
 	}
-	if slices.Contains(append(others, n.PingNodes...), addr) {
+	for _, r := range n.System.Routes {
+		others = append(others, r.Via)
+	}
+	if slices.Contains(slices.Concat(others, n.PingNodes, n.System.DNS.Servers), addr) {
 		return "another machine's in the configuration"
 	}
 	for _, i := range n.System.Interfaces {
 		for _, p := range i.Addrs {
-			if p.Addr() == addr {
+			switch {
+			case p.Addr() == addr:
 				return "a fixed address of " + i.Name
+			case i.Name != name && p.Masked().Contains(addr):
+				return fmt.Sprintf("of the network %s, which is that of %s", p.Masked(), i.Name)
 			}
 		}
 	}
@@ -63,13 +70,14 @@ func (a *Appliance) atLeased(cfg lb.Config) (out []draft.Mistake) {
 
 // leased opens the WebUI at the addresses that are leased now. It keeps off what changes the
 // configuration meanwhile.
-func (a *Appliance) leased() {
+func (a *Appliance) leased() error {
 	a.settings.reloading.Lock()
 	defer a.settings.reloading.Unlock()
 	cfg, _ := a.facts.current()
 	if err := a.access.move(cfg, a.system.Leases()); err != nil {
-		a.log.Warn("the WebUI is not at the leased addresses", "err", err)
+		return fmt.Errorf("the WebUI is not at the leased addresses: %w", err)
 	}
+	return nil
 }
 
 // leaseText is a lease as the API tells it.

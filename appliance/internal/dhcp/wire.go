@@ -18,6 +18,7 @@ const (
 	maxDNS     = 3                // MAXNS of resolv.h
 	leastLease = 10 * time.Second // a shorter one would be nothing but renewing
 	leastRenew = 5 * time.Second
+	widest     = 8 // length of the prefix: nobody's network has more of the Internet
 )
 
 // MostLease is how long a lease is taken to last, whatever a server says.
@@ -110,7 +111,7 @@ func (l *Lease) read(m *dhcpv4.DHCPv4, now time.Time) error {
 	mask := m.Options.Get(dhcpv4.OptionSubnetMask)
 	ones, bits := net.IPMask(mask).Size()
 	l.Addr = netip.PrefixFrom(addr, ones)
-	if bits != 32 || ones == 0 || ones < 31 && (addr == l.Addr.Masked().Addr() || addr == last(l.Addr)) {
+	if bits != 32 || ones < widest || ones < 31 && (addr == l.Addr.Masked().Addr() || addr == last(l.Addr)) {
 		return fmt.Errorf("the DHCP server %s lends %s with the mask %x, which make no network", l.Server, addr, mask)
 	}
 	for _, ip := range m.Router() {

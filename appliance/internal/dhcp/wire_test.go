@@ -58,6 +58,7 @@ func TestDecode(t *testing.T) {
 		"no mask":           {func(m *dhcpv4.DHCPv4) { m.Options.Del(dhcpv4.OptionSubnetMask) }, "make no network"},
 		"a mask with holes": {func(m *dhcpv4.DHCPv4) { m.UpdateOption(dhcpv4.OptSubnetMask(net.IPv4Mask(255, 0, 255, 0))) }, "make no network"},
 		"the whole world":   {func(m *dhcpv4.DHCPv4) { m.UpdateOption(dhcpv4.OptSubnetMask(net.IPv4Mask(0, 0, 0, 0))) }, "make no network"},
+		"half the world":    {func(m *dhcpv4.DHCPv4) { m.UpdateOption(dhcpv4.OptSubnetMask(net.IPv4Mask(128, 0, 0, 0))) }, "make no network"},
 		"a second":          {func(m *dhcpv4.DHCPv4) { m.UpdateOption(dhcpv4.OptIPAddressLeaseTime(time.Second)) }, "for 1s only"},
 		"no time":           {func(m *dhcpv4.DHCPv4) { m.Options.Del(dhcpv4.OptionIPAddressLeaseTime) }, "for 0s only"},
 	} {
@@ -82,7 +83,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		l := a.lease
-		bad := !l.Addr.IsValid() || !l.Addr.Addr().Is4() || l.Addr.Bits() < 1 || l.Addr.Addr().IsMulticast() || !l.Server.IsValid() ||
+		bad := !l.Addr.IsValid() || !l.Addr.Addr().Is4() || l.Addr.Bits() < widest || l.Addr.Addr().IsMulticast() || !l.Server.IsValid() ||
 			len(l.DNS) > maxDNS || l.Router.IsValid() && !l.Addr.Masked().Contains(l.Router) ||
 			!now.Before(l.Renew) || !l.Renew.Before(l.Rebind) || !l.Rebind.Before(l.End) || l.End.After(now.Add(MostLease))
 		if bad {

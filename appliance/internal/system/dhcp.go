@@ -80,7 +80,7 @@ func (p *pass) forget(links map[string]netlink.Link) {
 	for name, c := range p.clients {
 		l, there := links[name]
 		want, _ := p.want.Interface(name)
-		wanted := want.DHCP && !want.Disabled
+		wanted := want.DHCP && !want.Disabled && !p.refused(name)
 		if wanted && there && l.Attrs().Index == c.index && l.Attrs().HardwareAddr.String() == c.mac {
 			continue
 		}
@@ -92,10 +92,16 @@ func (p *pass) forget(links map[string]netlink.Link) {
 		delete(p.clients, name)
 	}
 	for _, name := range p.lenders() {
-		if want, _ := p.want.Interface(name); !want.DHCP || want.Disabled {
+		if want, _ := p.want.Interface(name); !want.DHCP || want.Disabled || p.refused(name) {
 			p.note(name, func(l *loan) { *l = loan{} })
 		}
 	}
+}
+
+// refused says that the configuration has something else at a leased address by now.
+func (p *pass) refused(name string) bool {
+	lease := p.loan(name).lease
+	return lease.Valid(time.Now()) && p.opts.Refuse(name, lease.Addr.Addr()) != ""
 }
 
 // start begins to lease an address for an interface.
@@ -112,7 +118,8 @@ func (p *pass) start(name string, l netlink.Link) error {
 	ctx, stop := context.WithCancel(context.WithoutCancel(p.ctx))
 	c := &client{index: l.Attrs().Index, mac: mac.String(), socket: socket, stop: stop}
 	c.dhcp = dhcp.New(dhcp.Options{
-		MAC: mac, Conn: socket, Refuse: a.opts.Refuse,
+		MAC: mac, Conn: socket,
+		Refuse:  func(addr netip.Addr) string { return a.opts.Refuse(name, addr) },
 		Changed: func(is dhcp.Lease) { a.note(name, func(n *loan) { n.lease = is }) },
 		Trouble: func(text string) { a.note(name, func(n *loan) { n.trouble = text }) },
 	})
@@ -263,6 +270,7 @@ func (p *pass) recall() {
 	if p.known, err = readLeases(p.leasesFile()); err != nil {
 		p.opts.Logger.WarnContext(p.ctx, "the leases of before cannot be read: addresses are asked for anew", "err", err)
 	}
+	p.untold = len(p.known) > 0
 	for name, l := range p.known {
 		if l.Valid(time.Now()) && l.Addr.Addr().Is4() && l.End.Before(time.Now().Add(dhcp.MostLease)) {
 			p.note(name, func(n *loan) { n.lease = l })
@@ -286,8 +294,19 @@ func readLeases(path string) (map[string]dhcp.Lease, error) {
 	return out, nil
 }
 
-// remembered writes the leases where they have changed, and tells that they have.
+// remembered writes the leases where they have changed, and tells of them until that is done.
 func (p *pass) remembered() error {
+	err := p.keepLeases()
+	if p.untold {
+		told := p.opts.Leased()
+		p.untold = told != nil
+		err = errors.Join(err, told)
+	}
+	return err
+}
+
+// keepLeases writes the leases where they have changed.
+func (p *pass) keepLeases() error {
 	now := map[string]dhcp.Lease{}
 	for _, name := range p.lenders() {
 		if l := p.loan(name).lease; l.Valid(time.Now()) {
@@ -298,7 +317,7 @@ func (p *pass) remembered() error {
 	if same := maps.EqualFunc(now, p.known, func(a, b dhcp.Lease) bool { return a.Addr == b.Addr && a.End.Equal(b.End) }); same {
 		return nil
 	}
-	p.opts.Leased()
+	p.untold = true
 	data, err := json.Marshal(now)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package system
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/netip"
 	"os"
@@ -9,11 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/vosbed/vosbed/appliance/internal/dhcp"
 	"github.com/vosbed/vosbed/appliance/lb"
 	"github.com/vosbed/vosbed/internal/testenv"
 )
@@ -94,7 +97,7 @@ func TestDHCP(t *testing.T) {
 	m.write("etc/resolv.conf", "nameserver 10.9.9.9\n")
 	a, told := m.daemon(), 0
 	t.Cleanup(a.Stop)
-	a.opts.Leased = func() { told++ }
+	a.opts.Leased = func() error { told++; return nil }
 	want := lb.System{Interfaces: []lb.Interface{{Name: "eth0", DHCP: true}}}
 	leased := []string{"eth0 mtu 1500 up true", "eth0 10.0.0.50/24 configured", "route 0.0.0.0/0 via 10.0.0.1 on eth0 metric 1024 configured"}
 	m.settled(a, want, leased...)
@@ -134,6 +137,73 @@ func TestDHCP(t *testing.T) {
 	}
 	m.settled(next, lb.System{}, "eth0 mtu 1500 up false")
 	m.hold(map[string]string{"etc/resolv.conf": "nameserver 10.9.9.9\n", "leases.json": "{}"})
+}
+
+// TestLeaseOfBefore: where no server answers after a restart, the WebUI is told of the lease
+// that goes on, until it has opened there.
+func TestLeaseOfBefore(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	now := time.Now()
+	data, err := json.Marshal(map[string]dhcp.Lease{"eth0": {
+		Addr: prefix("10.0.0.50/24"), Server: netip.MustParseAddr("10.0.0.1"),
+		Renew: now.Add(time.Hour), Rebind: now.Add(2 * time.Hour), End: now.Add(3 * time.Hour),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.write("leases.json", string(data))
+	a, told, fails := m.daemon(), 0, errors.New("the socket is taken")
+	t.Cleanup(a.Stop)
+	a.opts.Leased = func() error {
+		if told++; a.Leases()["eth0"] != netip.MustParseAddr("10.0.0.50") {
+			t.Errorf("told of %v", a.Leases())
+		}
+		return fails
+	}
+	want := lb.System{Interfaces: []lb.Interface{{Name: "eth0", DHCP: true}}}
+	for _, tt := range []struct {
+		fails    error
+		told     int
+		problems string
+	}{{fails, 1, "DHCP: the socket is taken"}, {nil, 2, ""}, {nil, 2, ""}} {
+		fails = tt.fails
+		if p := m.apply(a, want); told != tt.told || p != tt.problems {
+			t.Errorf("told %d times, problems %q; want %d, %q", told, p, tt.told, tt.problems)
+		}
+	}
+}
+
+// TestALeaseThatIsAVIPByNow is given up as soon as the configuration says so.
+func TestALeaseThatIsAVIPByNow(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.lender()
+	a := m.daemon()
+	t.Cleanup(a.Stop)
+	var vip atomic.Bool
+	a.opts.Refuse = func(iface string, _ netip.Addr) string {
+		if vip.Load() && iface == "eth0" {
+			return "the VIP web"
+		}
+		return ""
+	}
+	want := lb.System{Interfaces: []lb.Interface{{Name: "eth0", DHCP: true}}}
+	m.settled(a, want, "eth0 mtu 1500 up true", "eth0 10.0.0.50/24 configured", "route 0.0.0.0/0 via 10.0.0.1 on eth0 metric 1024 configured")
+	vip.Store(true)
+	m.apply(a, want)
+	m.wants("eth0 mtu 1500 up true")
+	told := func() bool {
+		return strings.Contains(m.apply(a, want), "DHCP on eth0: the DHCP server 10.0.0.1 lends 10.0.0.50, which is not taken, as it is the VIP web")
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(20 * time.Second); !told(); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("problems %q", a.Problems())
+		}
+	}
+	m.wants("eth0 mtu 1500 up true")
 }
 
 // TestNoDHCPServer is told, as are files of leases that cannot be read.

@@ -53,9 +53,10 @@ type Options struct {
 	// Changed is called after the problems have changed; nil = nobody.
 	Changed func()
 	// Refuse tells why this node must not take an address by DHCP, "" = it may; nil = any.
-	Refuse func(netip.Addr) string
-	// Leased is called when an address by DHCP has come or gone; nil = nobody.
-	Leased func()
+	Refuse func(iface string, addr netip.Addr) string
+	// Leased is called when an address by DHCP has come or gone, when those of the daemon
+	// before are known, and again while it fails; nil = nobody.
+	Leased func() error
 	Logger *slog.Logger
 }
 
@@ -76,10 +77,10 @@ func (o Options) withDefaults() Options {
 		o.Changed = func() {}
 	}
 	if o.Refuse == nil {
-		o.Refuse = func(netip.Addr) string { return "" }
+		o.Refuse = func(string, netip.Addr) string { return "" }
 	}
 	if o.Leased == nil {
-		o.Leased = func() {}
+		o.Leased = func() error { return nil }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -107,6 +108,7 @@ type Actuator struct {
 	renewed bool // chrony has not read its sources yet
 	clients map[string]*client
 	known   map[string]dhcp.Lease // as they are in their file
+	untold  bool                  // of what is leased now
 	ends    map[place]time.Time   // of leases, as the kernel knows them
 }
 
