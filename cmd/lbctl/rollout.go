@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -129,10 +130,30 @@ func (r *rollout) begin(ctx context.Context) (serving, spare *rolloutNode, err e
 	default:
 		return nil, nil, fmt.Errorf("%s is %s and %s is %s: one node must be active and the other one passive, nothing was changed", one, one.status.Role, other, other.status.Role)
 	}
+	if strangers(one.status, other.status) {
+		return nil, nil, inputError(fmt.Sprintf("%s and %s are not the two nodes of one pair, nothing was changed: their configured roles are %s and %s, their virtual addresses %s and %s: name the two nodes that serve the same addresses",
+			one, other, one.status.Seat, other.status.Seat, virtual(one.status), virtual(other.status)))
+	}
 	if why := unsettled(serving, spare); why != "" {
 		return nil, nil, fmt.Errorf("the pair is not in order, nothing was changed: %s", why)
 	}
 	return serving, spare, nil
+}
+
+// strangers says that two nodes are not of one pair: each may be in order with a peer that
+// nobody named here.
+func strangers(a, b api.Status) bool {
+	return a.Seat == b.Seat || !slices.Equal(virtual(a), virtual(b))
+}
+
+// virtual lists the addresses that a node serves when it is active.
+func virtual(st api.Status) []string {
+	out := make([]string, 0, len(st.Services))
+	for _, s := range st.Services {
+		out = append(out, s.Addr)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // unsettled says what a pair still lacks before a node of it may be restarted or take over,

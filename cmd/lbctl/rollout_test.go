@@ -38,6 +38,7 @@ type machineNode struct {
 	away       int // calls that find nobody, -1 = all
 	waits      int // looks until it is healthy
 	blind      bool
+	vip        string // that it serves
 	late       bool   // its table is not in sync
 	trouble    string // what goes wrong with it
 }
@@ -45,8 +46,8 @@ type machineNode struct {
 // newWorld is a pair that runs 1.0.0; lb1 is active.
 func newWorld() *world {
 	w := &world{}
-	w.nodes[0] = &machineNode{w: w, name: "lb1", seat: "primary", role: active, version: "1.0.0", proven: true}
-	w.nodes[1] = &machineNode{w: w, name: "lb2", seat: "secondary", role: passive, version: "1.0.0", proven: true}
+	w.nodes[0] = &machineNode{w: w, name: "lb1", seat: "primary", role: active, vip: "10.0.0.110", version: "1.0.0", proven: true}
+	w.nodes[1] = &machineNode{w: w, name: "lb2", seat: "secondary", role: passive, vip: "10.0.0.110", version: "1.0.0", proven: true}
 	return w
 }
 
@@ -86,7 +87,10 @@ func (n *machineNode) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 func (n *machineNode) answer(call string) any {
 	switch call {
 	case "GET " + api.PathStatus:
-		return api.Status{Node: n.name, Seat: n.seat, Role: n.role, Pair: api.Pair{PeerAlive: !n.blind, InSync: !n.late}}
+		return api.Status{
+			Node: n.name, Seat: n.seat, Role: n.role, Pair: api.Pair{PeerAlive: !n.blind, InSync: !n.late},
+			Services: []api.Service{{Name: "a", Addr: n.vip}},
+		}
 	case "GET " + api.PathUpdate:
 		return n.installed()
 	case "POST " + api.PathUpdate:
@@ -221,6 +225,8 @@ func TestUpdateOfAPairStops(t *testing.T) {
 		"unreachable":        {func(w *world) { w.nodes[1].away = -1 }, nil, exitNoReply, []string{"both nodes must answer, nothing was changed"}},
 		"active unreachable": {func(w *world) { w.nodes[0].away = -1 }, nil, exitNoReply, []string{"nothing was changed"}},
 		"one node twice":     {func(w *world) { w.nodes[1].name = "lb1" }, nil, exitUsage, []string{"are the same node"}},
+		"two primaries":      {func(w *world) { w.nodes[1].seat = "primary" }, nil, exitUsage, []string{"lb1 and lb2 are not the two nodes of one pair, nothing was changed"}},
+		"of another pair":    {func(w *world) { w.nodes[1].vip = "10.0.0.120" }, nil, exitUsage, []string{"are not the two nodes of one pair", "their virtual addresses [10.0.0.110] and [10.0.0.120]"}},
 		"no pair":            {func(w *world) { w.nodes[0].role, w.nodes[1].role = "standalone", "standalone" }, nil, exitFailed, []string{"lb1 is standalone", "nothing was changed"}},
 		"not in sync":        {func(w *world) { w.nodes[1].late = true }, nil, exitFailed, []string{"the persistence table of lb2 is not in sync", "nothing was changed"}},
 		"no link":            {func(w *world) { w.nodes[0].blind = true }, nil, exitFailed, []string{"lb1 does not see its peer"}},
