@@ -78,6 +78,7 @@ func toDaemon(socket string, log *slog.Logger) http.Handler {
 		limit := writeTimeout
 		if r.URL.Path == api.PathUpdate && r.Method == http.MethodPost {
 			limit = updateTimeout
+			r = r.WithContext(r.Context()) // a copy: the server must know its own body, or it waits for one that was refused
 			r.Body = longbody.New(r.Body, http.NewResponseController(w), readTimeout, limit)
 		}
 		if r.URL.Path == api.PathUpdateOnlineInstall {

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/internal/bundle"
@@ -86,11 +87,14 @@ func TestUpdate(t *testing.T) {
 func TestUpdateIsNotSent(t *testing.T) {
 	f := &fake{status: sample(), err: fmt.Errorf("%w: one at a time", ErrRefused)}
 	c := startUnix(t, newServer(t, f))
-	read := 0
+	read, begun := 0, time.Now()
 	_, err := c.InstallUpdate(t.Context(), api.UpdateFiles{Archive: readFunc(func(p []byte) (int, error) { read += len(p); return len(p), nil })})
 	problem, ok := errors.AsType[*api.ProblemError](err)
 	if !ok || problem.Problem.Status != http.StatusConflict || !strings.Contains(problem.Error(), "one at a time") {
 		t.Errorf("%v", err)
+	}
+	if took := time.Since(begun); took > 4*time.Second { // a client waits for five before it sends all the same
+		t.Errorf("the answer took %s", took)
 	}
 }
 
