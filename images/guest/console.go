@@ -44,7 +44,7 @@ func (m *machine) consoles(ctx context.Context) {
 	}
 }
 
-// serve serves a terminal for ever: one that fails is tried again after a moment.
+// serve serves a terminal for ever: one that fails is opened again after a moment.
 func (m *machine) serve(ctx context.Context, c *console.Machine, t *screen) {
 	for ctx.Err() == nil {
 		if err := c.Serve(ctx, t); err != nil {
@@ -53,6 +53,9 @@ func (m *machine) serve(ctx context.Context, c *console.Machine, t *screen) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
+		}
+		if err := t.reopen(); err != nil {
+			m.log.WarnContext(ctx, "a console is not there", "console", t.Name(), "err", err)
 		}
 	}
 }
@@ -73,6 +76,18 @@ type screen struct {
 	*os.File
 
 	in *bufio.Reader
+}
+
+// reopen takes the place of a terminal that was hung up.
+func (s *screen) reopen() error {
+	f, err := os.OpenFile(s.Name(), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return fmt.Errorf("open the console again: %w", err)
+	}
+	_ = s.Close()
+	s.File = f
+	s.in.Reset(f)
+	return s.echo(true)
 }
 
 // maxAnswer bounds an answer in bytes: a public key has some hundreds.
@@ -171,7 +186,8 @@ func cards() []console.Card {
 // errNoDevice says that a terminal is none of a device.
 var errNoDevice = errors.New("this terminal has no device")
 
-// shell gives the person a command line on a terminal.
+// shell gives the person a command line on a terminal. The kernel hangs a terminal up when
+// the session that it controlled ends, so it is opened again then.
 func (m *machine) shell(t console.Terminal) error {
 	s, ok := t.(*screen)
 	if !ok {
@@ -181,10 +197,12 @@ func (m *machine) shell(t console.Terminal) error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.File, s.File, s.File
 	cmd.Env = []string{"PATH=" + searchPath, "HOME=/root", "TERM=linux", "PS1=\\h:\\w# "}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	if err := m.children.wait(cmd); err != nil {
-		if _, ended := errors.AsType[*exec.ExitError](err); !ended {
-			return fmt.Errorf("start a command line: %w", err)
-		}
+	err := m.children.wait(cmd)
+	if _, ended := errors.AsType[*exec.ExitError](err); ended {
+		err = nil
 	}
-	return nil
+	if err != nil {
+		return fmt.Errorf("start a command line: %w", err)
+	}
+	return s.reopen()
 }
