@@ -47,9 +47,9 @@ image: setup-image bin/mkimage ## build the appliance's disk image in every form
 image-boot: setup-image bin/mkimage ## boot it in QEMU, its console on this terminal
 	@bin/mkimage boot
 
-image-test: setup-image bin/mkimage ## boot it by BIOS and UEFI on what hypervisors offer, and set it up (minutes)
+image-test: setup-image bin/mkimage ## boot it by BIOS and UEFI on what hypervisors offer; bad updates and power cuts (half an hour)
 	@bin/mkimage build
-	@VOSBED_REQUIRE=image VOSBED_IMAGE=$(CURDIR)/out/images $(GO) test -count=1 -v -timeout 30m ./images/matrix
+	@VOSBED_REQUIRE=image,root,tun VOSBED_IMAGE=$(CURDIR)/out/images $(GO) test -count=1 -v -timeout 90m ./images/matrix
 
 image-bench: setup-image ## time five boots by BIOS and five by UEFI, on a machine that does nothing else
 	@VOSBED_REQUIRE=image VOSBED_IMAGE=$(CURDIR)/out/images VOSBED_BOOTS=5 $(GO) test -count=1 -v -timeout 30m -run '^TestBench$$' ./images/matrix

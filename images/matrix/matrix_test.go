@@ -39,6 +39,16 @@ func image(t *testing.T) (path string, all bool) {
 	return found[0], true
 }
 
+// whole is the image where all of the matrix is tried; elsewhere the test is skipped.
+func whole(t *testing.T) string {
+	t.Helper()
+	if os.Getenv("VOSBED_IMAGE") == "build" {
+		t.Skip("it takes minutes: make image-test tries it")
+	}
+	at, _ := image(t)
+	return at
+}
+
 // built builds an image, which costs half a minute.
 func built(t *testing.T, args ...string) string {
 	t.Helper()
@@ -237,7 +247,19 @@ func wizard(t *testing.T, at string) {
 	t.Helper()
 	port := freePort(t)
 	v, ctx := start(t, vm.Options{Disk: at, Snapshot: true, Hardware: vm.Hardwares()[0], HTTPS: port})
+	setUp(ctx, t, v, port)
 	talk(ctx, t, v,
+		dialog{"Password of loadbalancer", password},
+		dialog{"Choose", "3"},
+		dialog{"lb1:", "hostname; date +%Z; exit"},
+		dialog{"lb1", ""}, // what hostname said
+	)
+}
+
+// setUp is a newcomer at the console of a new machine on the emulator's network.
+func setUp(ctx context.Context, t *testing.T, tty terminal, port int) {
+	t.Helper()
+	talk(ctx, t, tty,
 		dialog{"Not set up yet", ""},
 		dialog{"Host name", "not a name"},
 		dialog{"is no host name", "lb1"},
@@ -264,12 +286,6 @@ func wizard(t *testing.T, at string) {
 	)
 	answers(ctx, t, port, time.Now())
 	logIn(ctx, t, port)
-	talk(ctx, t, v,
-		dialog{"Password of loadbalancer", password},
-		dialog{"Choose", "3"},
-		dialog{"lb1:", "hostname; date +%Z; exit"},
-		dialog{"lb1", ""}, // what hostname said
-	)
 }
 
 // logIn logs in as the guide says. A seed's password is set when the daemon is there, which

@@ -106,10 +106,18 @@ func (l *lan) status(ctx context.Context, client netip.Addr, url string) (server
 		return "", err
 	}
 	if res.StatusCode != http.StatusOK || string(body) != "Healthy" {
-		return "", fmt.Errorf("it answers %s, %q", res.Status, body)
+		return "", &answerError{res.Status, body}
 	}
 	return res.Header.Get("X-Simvos-Server"), nil
 }
+
+// answerError is an answer that is not a healthy server's.
+type answerError struct {
+	status string
+	body   []byte
+}
+
+func (e *answerError) Error() string { return fmt.Sprintf("it answers %s, %q", e.status, e.body) }
 
 // traffic asks VIP 2 (guide 10.2, layer 4, Direct Routing) by every kind of port that it
 // has: the answers come from the VIP, and from one media server, which is asked by the

@@ -37,9 +37,9 @@ const (
 	configSize = 512 * mebibyte
 )
 
-// cmdline is the kernel's command line: what it says goes to the screen and to the first
+// Cmdline is the kernel's command line: what it says goes to the screen and to the first
 // serial line.
-const cmdline = "console=ttyS0,115200 console=tty0 quiet loglevel=4 panic=10"
+const Cmdline = "console=ttyS0,115200 console=tty0 quiet loglevel=4 panic=10"
 
 // DiskSize is the size of the disk in bytes (guide 9.1).
 const DiskSize = 20 << 30
@@ -126,7 +126,7 @@ func (b *builder) system(ctx context.Context, kernel []byte, early, later *tree)
 	}
 	return uki.Build(stub,
 		uki.Section{Name: ".osrel", Data: []byte(etc(b.Version)["/etc/os-release"])},
-		uki.Section{Name: ".cmdline", Data: []byte(cmdline)},
+		uki.Section{Name: ".cmdline", Data: []byte(Cmdline)},
 		uki.Section{Name: ".linux", Data: kernel},
 		uki.Section{Name: ".initrd", Data: initrd},
 		uki.Section{Name: guest.LaterSection, Data: rest},
