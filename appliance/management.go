@@ -17,9 +17,10 @@ func (a *Appliance) management(ctx context.Context) ([]task, error) {
 		return nil, err
 	}
 	b, d, e, u := backend{a}, drafts{a}, newExternal(a), openUpdates(a)
+	online := newOnlineUpdates(u)
 	people.Directory = e
 	server, err := mgmt.New(mgmt.Options{
-		Backend: mgmt.Backend{Status: b, Operator: b, Table: b, Config: b, Drafts: d, Past: d, Pairing: a.pairing, Graphs: b, Logs: a.book, System: b, Events: a.events, Rates: a.rates, Support: &helpdesk{Appliance: a, people: people}, Backups: &backups{Appliance: a, people: people}, Access: doorkeeper{a}, Authentication: e, Updates: u, Online: newOnlineUpdates(u)},
+		Backend: mgmt.Backend{Status: b, Operator: b, Table: b, Config: b, Drafts: d, Past: d, Pairing: a.pairing, Graphs: b, Logs: a.book, System: b, Events: a.events, Rates: a.rates, Support: &helpdesk{Appliance: a, people: people}, Backups: &backups{Appliance: a, people: people}, Access: doorkeeper{a}, Authentication: e, Updates: u, Online: online},
 		People:  people,
 		Logger:  a.log, Pin: a.access.pin,
 		TokenFile: filepath.Join(a.opts.StateDir, "token"),
@@ -35,7 +36,9 @@ func (a *Appliance) management(ctx context.Context) ([]task, error) {
 	if err != nil {
 		return nil, errors.Join(err, socket.Close())
 	}
-	return append(more, task{"management socket", func(ctx context.Context) error { return server.ServeUnix(ctx, socket) }}), nil
+	return append(more,
+		task{"management socket", func(ctx context.Context) error { return server.ServeUnix(ctx, socket) }},
+		task{"update server", online.watch}), nil
 }
 
 // webTasks are the web process and the socket through which it comes.

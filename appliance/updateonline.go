@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -22,12 +23,22 @@ type onlineUpdates struct {
 	known *lastCheck
 }
 
-// lastCheck is what an update server said last.
+// How often a server is asked by itself, and how soon after the start. A failure is not
+// worth more: an administrator sees it when he checks.
+const (
+	lookEvery = 24 * time.Hour
+	lookFirst = 5 * time.Minute
+	lookStep  = 10 * time.Minute
+)
+
+// lastCheck is what an update server said last, and when which was asked last.
 type lastCheck struct {
 	mu     sync.Mutex
 	server lb.Update
 	at     time.Time
 	index  bundle.Index
+	asked  lb.Update
+	tried  time.Time
 }
 
 func newOnlineUpdates(u updates) onlineUpdates {
@@ -45,7 +56,7 @@ func (o onlineUpdates) Known(context.Context) (api.OnlineUpdate, error) {
 		return api.OnlineUpdate{}, o.why
 	}
 	set := o.settings()
-	out := api.OnlineUpdate{Server: set.Server}
+	out := api.OnlineUpdate{Server: set.Server, Manual: set.Manual}
 	o.known.mu.Lock()
 	defer o.known.mu.Unlock()
 	if o.known.at.IsZero() || o.known.server != set {
@@ -57,6 +68,55 @@ func (o onlineUpdates) Known(context.Context) (api.OnlineUpdate, error) {
 		out.Available = &api.AvailableUpdate{Version: x.Version, Size: x.Size, SHA256: x.SHA256, Notes: x.Notes}
 	}
 	return out, nil
+}
+
+// watch looks for a newer version once a day (guide 9.4.1), at another time of the day on
+// every appliance.
+func (o onlineUpdates) watch(ctx context.Context) error {
+	o.known.lookOut(ctx, o.settings, o.look)
+	return nil
+}
+
+func (l *lastCheck) lookOut(ctx context.Context, settings func() lb.Update, look func(context.Context)) {
+	wait := lookFirst + rand.N(lookStep)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = lookStep
+		if set := settings(); l.due(set, time.Now()) {
+			l.trying(set)
+			look(ctx)
+		}
+	}
+}
+
+// due tells whether the server that is configured is to be asked.
+func (l *lastCheck) due(set lb.Update, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return set.Server != "" && !set.Manual && (l.asked != set || now.Sub(l.tried) >= lookEvery)
+}
+
+func (l *lastCheck) trying(set lb.Update) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked, l.tried = set, time.Now()
+}
+
+func (o onlineUpdates) look(ctx context.Context) {
+	if o.manager == nil {
+		return // packages update this machine
+	}
+	found, err := o.Check(ctx)
+	switch {
+	case err != nil:
+		o.log.WarnContext(ctx, "the update server was asked in vain", "err", err)
+	case found.Available != nil:
+		o.log.InfoContext(ctx, "a newer version is available", "version", found.Available.Version, "server", found.Server)
+	}
 }
 
 // Check asks the server.
@@ -75,6 +135,7 @@ func (o onlineUpdates) Check(ctx context.Context) (api.OnlineUpdate, error) {
 // ask keeps what the server says.
 func (o onlineUpdates) ask(ctx context.Context, server *updateserver.Server) (bundle.Index, error) {
 	set := o.settings()
+	o.known.trying(set)
 	x, err := server.Latest(ctx)
 	if err != nil {
 		return bundle.Index{}, fmt.Errorf("%w: %w", mgmt.ErrRefused, err)

@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/pem"
@@ -11,7 +12,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/vosbed/vosbed/appliance/internal/mgmt"
 	"github.com/vosbed/vosbed/appliance/lb"
@@ -121,5 +125,76 @@ func TestUpdateServerIsNotNewer(t *testing.T) {
 		if !errors.Is(err, mgmt.ErrRefused) {
 			t.Errorf("where packages update: %v", err)
 		}
+	}
+}
+
+// TestLookOut: a server is asked soon after the start, and once a day; another one soon; and
+// none where none is configured, or the administrator looks himself.
+func TestLookOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		set, asked := lb.Update{}, []string{}
+		configure := func(u lb.Update) {
+			mu.Lock()
+			defer mu.Unlock()
+			set = u
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var done sync.WaitGroup
+		done.Go(func() {
+			new(lastCheck).lookOut(ctx, func() lb.Update {
+				mu.Lock()
+				defer mu.Unlock()
+				return set
+			}, func(context.Context) {
+				mu.Lock()
+				defer mu.Unlock()
+				asked = append(asked, set.Server)
+			})
+		})
+		for _, step := range []struct {
+			set  lb.Update
+			wait time.Duration
+			want int
+		}{
+			{lb.Update{}, 48 * time.Hour, 0},
+			{lb.Update{Server: "a", Manual: true}, 48 * time.Hour, 0},
+			{lb.Update{Server: "a"}, 15 * time.Minute, 1},
+			{lb.Update{Server: "a"}, 23 * time.Hour, 1},
+			{lb.Update{Server: "a"}, time.Hour, 2},
+			{lb.Update{Server: "b"}, 15 * time.Minute, 3},
+			{lb.Update{}, 48 * time.Hour, 3},
+		} {
+			configure(step.set)
+			<-time.After(step.wait)
+			synctest.Wait()
+			mu.Lock()
+			if len(asked) != step.want {
+				t.Errorf("%+v for %v: asked %v, want %d times", step.set, step.wait, asked, step.want)
+			}
+			mu.Unlock()
+		}
+		cancel()
+		done.Wait()
+	})
+}
+
+// TestLook finds what an administrator sees afterwards, and survives a server that hangs up.
+func TestLook(t *testing.T) {
+	u, key, _ := withSlots(t)
+	u.status.Store(&lb.Status{})
+	o := newOnlineUpdates(u)
+	set, files := updateServer(t, "1.1.0", key)
+	o.configure(set)
+	index := files["/"+bundle.IndexName]
+	files["/"+bundle.IndexName] = nil
+	o.look(t.Context())
+	if known, err := o.Known(t.Context()); err != nil || known.Available != nil {
+		t.Errorf("%+v, %v", known, err)
+	}
+	files["/"+bundle.IndexName] = index
+	o.look(t.Context())
+	if known, err := o.Known(t.Context()); err != nil || known.Available == nil || known.Available.Version != "1.1.0" {
+		t.Errorf("%+v, %v", known, err)
 	}
 }

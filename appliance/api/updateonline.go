@@ -15,6 +15,7 @@ const (
 // OnlineUpdate is what is known of the update server.
 type OnlineUpdate struct {
 	Server  string     `json:"server"`            // "" = none is configured
+	Manual  bool       `json:"manual"`            // it is not asked once a day
 	Checked *time.Time `json:"checked,omitempty"` // it was asked, since the daemon started
 	Latest  string     `json:"latest,omitempty"`  // version that it has
 	// Available is that version, if it is newer than the running one.

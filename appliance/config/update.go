@@ -12,6 +12,7 @@ type updateFile struct {
 	Server string `yaml:"server,omitempty"`
 	CAFile string `yaml:"ca_file,omitempty"`
 	Proxy  string `yaml:"proxy,omitempty"`
+	Manual bool   `yaml:"manual,omitempty"`
 }
 
 // maxUpdateText bounds each setting of the update server in bytes.
@@ -35,8 +36,8 @@ func validateUpdate(r *reader, u lb.Update) {
 	if u.CAFile != "" && !strings.HasPrefix(u.CAFile, "/") {
 		r.fail(at+"ca_file", "%q is not an absolute path -- write it from /", u.CAFile)
 	}
-	if u.Server == "" && (u.CAFile != "" || u.Proxy != "") {
-		r.fail(at+"server", "is needed where ca_file or proxy is written -- write for example %s, or remove them", example)
+	if u.Server == "" && (u.CAFile != "" || u.Proxy != "" || u.Manual) {
+		r.fail(at+"server", "is needed where ca_file, proxy or manual is written -- write for example %s, or remove them", example)
 	}
 }
 

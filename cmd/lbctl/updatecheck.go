@@ -19,7 +19,7 @@ func (a *app) updateCheckCommand() *cobra.Command {
 		Use: "check", Short: "Ask the update server for a newer version", Args: noArgs,
 		Long: `check asks the update server that node.update.server names, a folder of a release on a
 web server, whether it has a newer version, and shows what is new in it. The node asks,
-not this machine, and only now; what the server says counts if the key of the node has
+not this machine; what the server says counts if the key of the node has
 signed it.`,
 		Example: "  lbctl set node update.server=https://updates.example.org/vosbed/ && lbctl apply\n  lbctl update check",
 		RunE: func(cmd *cobra.Command, _ []string) error {

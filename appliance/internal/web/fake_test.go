@@ -239,7 +239,7 @@ func deployment() map[string]any {
 // nodeFields are the settings of the node, with those of its machine.
 func nodeFields() api.Fields {
 	return api.Fields{
-		"name": "lb1", "role": "primary", "update.server": "", "update.ca_file": "", "update.proxy": "", "system.hostname": "lb1", "system.domain": "", "system.dns.servers": "192.168.94.1", "system.dns.search": "",
+		"name": "lb1", "role": "primary", "update.server": "", "update.ca_file": "", "update.proxy": "", "update.manual": "false", "system.hostname": "lb1", "system.domain": "", "system.dns.servers": "192.168.94.1", "system.dns.search": "",
 		"system.interfaces[0].name": "eth0", "system.interfaces[0].addresses": "192.168.94.101/24", "system.interfaces[0].mtu": "1400", "system.interfaces[0].enabled": "true",
 		"system.interfaces[1].name": "eth7", "system.interfaces[1].addresses": "", "system.interfaces[1].mtu": "", "system.interfaces[1].enabled": "false",
 		"system.interfaces[2].dhcp": "true",

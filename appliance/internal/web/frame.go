@@ -19,6 +19,8 @@ type frame struct {
 	Now           time.Time
 	Files         files
 	Data          any
+	// News is a newer version of the software, nil = none is known (guide 9.4.1).
+	News *api.AvailableUpdate
 	// Path is the present page's; Back is the page that forms lead back to, which differs
 	// where the present one only answers a form.
 	Path, Back string
@@ -62,7 +64,18 @@ func (v *visit) frame(screen, title string) frame {
 		f.Status = &st
 	}
 	v.pending(&f)
+	v.news(&f)
 	return f
+}
+
+// news adds what is to be known of updates; their own pages tell it themselves.
+func (v *visit) news(f *frame) {
+	if f.Screen == "update" || f.Screen == "online" {
+		return
+	}
+	if known, err := v.api.OnlineUpdate(v.ctx()); err == nil {
+		f.News = known.Available
+	}
 }
 
 // pending adds the pending changes, if there are any, or what is to be known of others.

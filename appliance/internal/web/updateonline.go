@@ -31,6 +31,9 @@ func updateServerForm(f api.Fields, tag string) editor {
 			{Name: "update.server", Label: "Update server", Value: f["update.server"], Hint: "Folder of a release on a web server: https://updates.example.org/vosbed/. Blank: nobody is called"},
 			{Name: "update.ca_file", Label: "CA file", Value: f["update.ca_file"], Hint: "Certificates (PEM) on this appliance that vouch for the server. Blank: those of the system"},
 			{Name: "update.proxy", Label: "Proxy", Value: f["update.proxy"], Hint: "http://proxy.example.org:3128. Blank: the server is reached directly"},
+			{Name: "update.manual", Label: "Look for updates", Kind: "select", Value: or(f["update.manual"], "false"), Options: []option{
+				{Value: "false", Text: "Once a day"}, {Value: "true", Text: "Only when I check"},
+			}},
 		}}},
 	}
 }
