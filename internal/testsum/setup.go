@@ -17,7 +17,7 @@ func packages() map[string]string {
 // imagePackages are those that build the appliance's image and boot it.
 func imagePackages() map[string]string {
 	return map[string]string{
-		"mkfs.vfat": "dosfstools", "mcopy": "mtools", "mke2fs": "e2fsprogs", "grub-mkimage": "grub-common",
+		"mkfs.vfat": "dosfstools", "xz": "xz-utils", "mcopy": "mtools", "mke2fs": "e2fsprogs", "grub-mkimage": "grub-common",
 		"qemu-img": "qemu-utils", "qemu-system-x86_64": "qemu-system-x86", "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
 		"genisoimage": "genisoimage",
 	}
