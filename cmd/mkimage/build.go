@@ -20,6 +20,7 @@ import (
 	"github.com/vosbed/vosbed/images/recipe"
 	"github.com/vosbed/vosbed/images/release"
 	"github.com/vosbed/vosbed/images/sbom"
+	"github.com/vosbed/vosbed/images/secureboot"
 	"github.com/vosbed/vosbed/internal/bundle"
 	"github.com/vosbed/vosbed/internal/minisign"
 )
@@ -60,7 +61,11 @@ func buildCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return builder{version, out, key.Public(), printer(cmd.OutOrStdout())}.build(cmd.Context())
+			trust, err := ownTrust()
+			if err != nil {
+				return err
+			}
+			return builder{version, out, key.Public(), trust, printer(cmd.OutOrStdout())}.build(cmd.Context())
 		},
 	}
 	cmd.Flags().StringVar(&version, "version", "0.1.0", "`version` of the image")
@@ -78,6 +83,7 @@ type builder struct {
 	version, out string
 	// public is the key that the image takes updates by.
 	public minisign.PublicKey
+	trust  recipe.Trust
 	say    func(format string, args ...any)
 }
 
@@ -135,7 +141,7 @@ func (b builder) build(ctx context.Context) error {
 	if err := os.Remove(disk.Disk); err != nil { // 20 GiB of holes are for nobody
 		return fmt.Errorf("remove the raw disk: %w", err)
 	}
-	if err := b.update(work, disk.System); err != nil {
+	if err := errors.Join(b.update(work, disk.System), b.keys(work, disk.Keys)); err != nil {
 		return err
 	}
 	if err := b.describe(ctx, work, disk.Programs); err != nil {
@@ -158,6 +164,7 @@ func (b builder) build(ctx context.Context) error {
 type built struct {
 	Disk     string
 	System   []byte
+	Keys     map[string][]byte
 	Programs []sbom.Program
 }
 
@@ -172,9 +179,9 @@ func (b builder) disk(ctx context.Context, work string) (built, error) {
 		return built{}, err
 	}
 	result, err := recipe.Build(ctx, recipe.Options{
-		Version: b.version, Lock: lock, Cache: cache, Programs: programs, PublicKey: b.public.File(), Dir: work, Time: epoch(), Say: b.say,
+		Version: b.version, Lock: lock, Cache: cache, Programs: programs, PublicKey: b.public.File(), Trust: b.trust, Dir: work, Time: epoch(), Say: b.say,
 	})
-	return built{result.Disk, result.System, []sbom.Program{{Name: "lbd", Data: programs.Daemon}, {Name: "lbctl", Data: programs.Control}, {Name: "lbinit", Data: programs.Init}}}, err
+	return built{result.Disk, result.System, result.Keys, []sbom.Program{{Name: "lbd", Data: programs.Daemon}, {Name: "lbctl", Data: programs.Control}, {Name: "lbinit", Data: programs.Init}}}, err
 }
 
 // describe packs the virtual machines and the list of what is in them.
@@ -265,6 +272,27 @@ func (b builder) update(work string, system []byte) error {
 		return fmt.Errorf("write the update: %w", err)
 	}
 	return errors.Join(bundle.Write(f, b.version, system, key), f.Close())
+}
+
+// ownTrust are the keys for Secure Boot of one's own releases.
+func ownTrust() (recipe.Trust, error) {
+	at, err := release.KeyPath()
+	if err != nil {
+		return nil, err
+	}
+	return secureboot.LoadOrCreate(filepath.Join(filepath.Dir(at), "secureboot"))
+}
+
+// keys writes what a firmware takes the keys by.
+func (b builder) keys(work string, files map[string][]byte) error {
+	data, err := secureboot.Pack(files)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(work, product+"-"+b.version+release.SecureBoot), data, 0o644); err != nil {
+		return fmt.Errorf("write the keys for Secure Boot: %w", err)
+	}
+	return nil
 }
 
 func inputs() (debian.Lock, debian.Cache, error) {

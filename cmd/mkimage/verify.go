@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vosbed/vosbed/images/release"
+	"github.com/vosbed/vosbed/images/secureboot"
 	"github.com/vosbed/vosbed/internal/bundle"
 	"github.com/vosbed/vosbed/internal/minisign"
 )
@@ -82,13 +84,17 @@ func compareBuilds(ctx context.Context, dir string, key minisign.PublicKey, say 
 		return err
 	}
 	version := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(image), product+"-"), release.QCOW2)
+	trust, err := givenTrust(filepath.Join(dir, product+"-"+version), key)
+	if err != nil {
+		return err
+	}
 	temp, err := os.MkdirTemp("", "vosbed-verify")
 	if err != nil {
 		return fmt.Errorf("make a folder for the build: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(temp) }()
 	again := filepath.Join(temp, "images")
-	if err = (builder{version, again, key, say}).build(ctx); err != nil {
+	if err = (builder{version, again, key, trust, say}).build(ctx); err != nil {
 		return err
 	}
 	differ, err := sumsDiffer(filepath.Join(dir, release.Sums), filepath.Join(again, release.Sums))
@@ -100,6 +106,34 @@ func compareBuilds(ctx context.Context, dir string, key minisign.PublicKey, say 
 	}
 	say("these sources give the same bytes in every format")
 	return nil
+}
+
+// givenTrust takes the signatures for Secure Boot from a release.
+func givenTrust(name string, key minisign.PublicKey) (secureboot.Given, error) {
+	packed, err := os.ReadFile(name + release.SecureBoot)
+	if err != nil {
+		return secureboot.Given{}, fmt.Errorf("read the keys for Secure Boot: %w", err)
+	}
+	files, err := secureboot.Unpack(bytes.NewReader(packed))
+	if err != nil {
+		return secureboot.Given{}, err
+	}
+	f, err := os.Open(name + release.Update)
+	if err != nil {
+		return secureboot.Given{}, fmt.Errorf("read the update: %w", err)
+	}
+	defer f.Close()
+	archive, err := bundle.Open(f, key)
+	if err != nil {
+		return secureboot.Given{}, err
+	}
+	system, err := io.ReadAll(archive)
+	if err != nil {
+		return secureboot.Given{}, err
+	}
+	loader := files[secureboot.Loader]
+	delete(files, secureboot.Loader)
+	return secureboot.Given{Files: files, Programs: map[string][]byte{secureboot.Loader: loader, secureboot.System: system}}, nil
 }
 
 // sumsDiffer names the files whose sums differ, but for those that hold the key or are

@@ -3,6 +3,7 @@ package recipe
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"github.com/vosbed/vosbed/images/debian"
 	"github.com/vosbed/vosbed/images/disk"
 	"github.com/vosbed/vosbed/images/guest"
+	"github.com/vosbed/vosbed/images/secureboot"
 	"github.com/vosbed/vosbed/images/uki"
 	"github.com/vosbed/vosbed/internal/slots"
 )
@@ -52,6 +54,8 @@ type Options struct {
 	Programs Programs
 	// PublicKey is the file of the key that updates of this appliance are verified with.
 	PublicKey []byte
+	// Trust signs what a firmware with Secure Boot starts.
+	Trust Trust
 	// Dir is where the disk and what is made on the way to it are written.
 	Dir string
 	// Time is that of every file, so that the same sources give the same image.
@@ -60,11 +64,21 @@ type Options struct {
 	Say func(format string, args ...any)
 }
 
+// Trust signs EFI programs.
+type Trust interface {
+	// Sign returns the program signed; the name tells which it is ([secureboot.System]).
+	Sign(name string, program []byte) ([]byte, error)
+	// Enrolment are the files that a firmware takes the keys by.
+	Enrolment() (map[string][]byte, error)
+}
+
 // Result is what was built.
 type Result struct {
 	Disk string // path of the raw disk
 	// System is the unified kernel image: all that an update replaces.
 	System []byte
+	// Keys are the files for firmware, and the signed boot loader.
+	Keys map[string][]byte
 }
 
 type builder struct{ Options }
@@ -99,13 +113,17 @@ func Build(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	boot, err := b.bootFiles(ctx, system)
+	keys, err := b.keys(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	boot, err := b.bootFiles(system, keys)
 	if err != nil {
 		return Result{}, err
 	}
 	b.Say("laying out the disk")
 	at, err := b.disk(ctx, boot)
-	return Result{Disk: at, System: system}, err
+	return Result{Disk: at, System: system, Keys: keys}, err
 }
 
 // system is the unified kernel image. Boot loaders read of it only the kernel and the
@@ -124,26 +142,56 @@ func (b *builder) system(ctx context.Context, kernel []byte, early, later *tree)
 	if err != nil {
 		return nil, err
 	}
-	return uki.Build(stub,
+	image, err := uki.Build(stub,
 		uki.Section{Name: ".osrel", Data: []byte(etc(b.Version)["/etc/os-release"])},
 		uki.Section{Name: ".cmdline", Data: []byte(Cmdline)},
 		uki.Section{Name: ".linux", Data: kernel},
 		uki.Section{Name: ".initrd", Data: initrd},
 		uki.Section{Name: guest.LaterSection, Data: rest},
 	)
+	if err != nil {
+		return nil, err
+	}
+	return b.Trust.Sign(secureboot.System, image)
 }
 
-// bootFiles are the files of the boot partition.
-func (b *builder) bootFiles(ctx context.Context, system []byte) (map[string][]byte, error) {
+// keys are the files for firmware, and the signed boot loader.
+func (b *builder) keys(ctx context.Context) (map[string][]byte, error) {
 	loader, err := b.one(ctx, "systemd-boot-efi", func(p string) bool { return path.Base(p) == "systemd-bootx64.efi" })
 	if err != nil {
 		return nil, err
 	}
+	signed, err := b.Trust.Sign(secureboot.Loader, loader)
+	if err != nil {
+		return nil, err
+	}
+	files, err := b.Trust.Enrolment()
+	if err != nil {
+		return nil, err
+	}
+	keys := maps.Clone(files)
+	keys[secureboot.Loader] = signed
+	return keys, nil
+}
+
+// enrolDir is where systemd-boot finds keys that it offers to a firmware without any
+// (loader.conf(5), secure-boot-enroll).
+const enrolDir = "loader/keys/auto/"
+
+// bootFiles are the files of the boot partition.
+func (b *builder) bootFiles(system []byte, keys map[string][]byte) (map[string][]byte, error) {
 	files, err := slots.Files(slots.A, b.Version, system)
 	if err != nil {
 		return nil, err
 	}
-	files["EFI/BOOT/BOOTX64.EFI"] = loader
+	for name, data := range keys {
+		switch {
+		case name == secureboot.Loader:
+			files["EFI/BOOT/"+name] = data
+		case path.Ext(name) == ".auth":
+			files[enrolDir+name] = data
+		}
+	}
 	return files, nil
 }
 

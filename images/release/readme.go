@@ -22,6 +22,7 @@ const (
 	VDI           = ".vdi"
 	SBOM          = ".cdx.json"
 	Update        = ".update"
+	SecureBoot    = "-secureboot.tar"
 )
 
 // uses say what each file is for.
@@ -35,6 +36,7 @@ func uses() map[string]string {
 		VDI:           "VirtualBox: the disk alone",
 		RawZst:        "anything else, and physical disks: packed raw disk",
 		SBOM:          "what is inside, for auditors and scanners (CycloneDX)",
+		SecureBoot:    "keys for firmware with Secure Boot",
 		Update:        "update of an appliance that runs (guide 9.4)",
 	}
 }

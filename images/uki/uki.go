@@ -24,6 +24,7 @@ const (
 	sizeSection   = 40
 	atSections    = 6  // in the PE header: number of sections
 	atTime        = 8  // time stamp
+	atSymbols     = 12 // place and number of symbols
 	atOptional    = 20 // size of the optional header
 	atAlign       = 32 // in the optional header: section alignment
 	atFileAlign   = 36
@@ -44,7 +45,11 @@ func Build(stub []byte, sections ...Section) ([]byte, error) {
 	if room := h.headers - h.tableEnd(); room < len(sections)*sizeSection {
 		return nil, fmt.Errorf("the stub has room for %d more sections, not %d", room/sizeSection, len(sections))
 	}
-	out := bytes.Clone(stub)
+	// What follows the stub's sections are symbols for debuggers. Firmware takes the digest
+	// that a signature is over section by section, and wants nothing between them.
+	out := bytes.Clone(stub[:h.end])
+	put32(out, h.at+atSymbols, 0)
+	put32(out, h.at+atSymbols+4, 0)
 	for _, s := range sections {
 		if out, err = h.add(out, s); err != nil {
 			return nil, err
@@ -64,6 +69,7 @@ type header struct {
 	sections, headers   int
 	align, fileAlign    int
 	nextVMA             int
+	end                 int // of the last section in the file
 }
 
 func (h header) tableEnd() int { return h.table + h.sections*sizeSection }
@@ -83,7 +89,11 @@ func readHeader(stub []byte) (header, error) {
 	h.fileAlign = max(1, int(binary.LittleEndian.Uint32(stub[h.optional+atFileAlign:])))
 	h.headers = int(binary.LittleEndian.Uint32(stub[h.optional+atHeaderSize:]))
 	for _, s := range f.Sections {
+		h.end = max(h.end, int(s.Offset)+int(s.Size))
 		h.nextVMA = max(h.nextVMA, align(int(s.VirtualAddress+s.VirtualSize), h.align))
+	}
+	if h.end = max(h.end, h.headers); h.end > len(stub) {
+		return header{}, errors.New("the stub's sections reach beyond its end")
 	}
 	if h.headers > len(stub) || h.tableEnd() > h.headers {
 		return header{}, errors.New("the stub's headers reach beyond its end")

@@ -57,8 +57,10 @@ type Options struct {
 	Seed     string // path of a second disk, read-only, "" = none
 	Disc     string // path of what is in the CD-ROM drive, "" = it has no drive
 	UEFI     bool
-	Hardware Hardware
-	MemoryMB int
+	// SecureBoot takes a UEFI firmware that checks signatures as soon as it has keys.
+	SecureBoot bool
+	Hardware   Hardware
+	MemoryMB   int
 	// Cards are its network cards, in the order in which it names them. None = one card, on
 	// a network of the emulator's own that reaches nobody.
 	Cards []Card
@@ -77,10 +79,11 @@ type Card struct {
 	Tap *os.File
 }
 
-// Debian's UEFI firmware and the variables that it starts with.
+// Debian's UEFI firmware and the variables that it starts with: no keys are in them.
 const (
-	ovmfCode = "/usr/share/OVMF/OVMF_CODE_4M.fd"
-	ovmfVars = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+	ovmfSecure = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
+	ovmfCode   = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+	ovmfVars   = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 )
 
 // processor has every feature that QEMU can emulate but cmpxchg16b, with which its version 7.2
@@ -156,7 +159,12 @@ func (o Options) firmware() ([]string, error) {
 	if err := os.WriteFile(vars, data, 0o600); err != nil {
 		return nil, fmt.Errorf("write the firmware's variables: %w", err)
 	}
-	return []string{"-drive", "if=pflash,format=raw,readonly=on,file=" + ovmfCode, "-drive", "if=pflash,format=raw,file=" + vars}, nil
+	code := ovmfCode
+	var args []string
+	if o.SecureBoot { // its variables are out of the system's reach
+		code, args = ovmfSecure, []string{"-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"}
+	}
+	return append(args, "-drive", "if=pflash,format=raw,readonly=on,file="+code, "-drive", "if=pflash,format=raw,file="+vars), nil
 }
 
 func onOff(on bool) string {

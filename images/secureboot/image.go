@@ -1,0 +1,142 @@
+package secureboot
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"debug/pe"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Places in a PE file (Microsoft PE Format).
+const (
+	offsetPE         = 0x3c // of the offset of the PE header
+	sizeCOFF         = 24   // signature and COFF header
+	magic64          = 0x20b
+	atChecksum       = 64       // in the optional header
+	atCertificates   = 112 + 32 // in it, of 64 bits: the entry of the attribute certificates
+	sizeEntry        = 8
+	certificateAlign = 8
+	sizeCertificate  = 8      // of WIN_CERTIFICATE's head
+	certRevision     = 0x0200 // WIN_CERT_REVISION_2_0
+	certPKCS7        = 0x0002 // WIN_CERT_TYPE_PKCS_SIGNED_DATA
+)
+
+var errNoImage = errors.New("this is no 64-bit EFI program")
+
+// optional finds the optional header.
+func optional(image []byte) (int, error) {
+	if len(image) < offsetPE+4 {
+		return 0, errNoImage
+	}
+	at := int64(binary.LittleEndian.Uint32(image[offsetPE:])) + sizeCOFF
+	if at+atCertificates+sizeEntry > int64(len(image)) || binary.LittleEndian.Uint16(image[at:]) != magic64 {
+		return 0, errNoImage
+	}
+	return int(at), nil
+}
+
+// Split takes the signatures off an EFI program: what is left is what was signed, padded,
+// without a checksum.
+func Split(image []byte) (plain, signatures []byte, err error) {
+	opt, err := optional(image)
+	if err != nil {
+		return nil, nil, err
+	}
+	entry := image[opt+atCertificates:]
+	at, size := int64(binary.LittleEndian.Uint32(entry)), int64(binary.LittleEndian.Uint32(entry[4:]))
+	plain = bytes.Clone(image)
+	if at != 0 {
+		if at < int64(opt+atCertificates+sizeEntry) || at+size != int64(len(image)) {
+			return nil, nil, fmt.Errorf("%w: its signatures are not at its end", errNoImage)
+		}
+		plain, signatures = plain[:at], bytes.Clone(image[at:])
+	}
+	plain = append(plain, make([]byte, (certificateAlign-len(plain)%certificateAlign)%certificateAlign)...)
+	clear(plain[opt+atChecksum:][:4])
+	clear(plain[opt+atCertificates:][:sizeEntry])
+	return plain, signatures, nil
+}
+
+// Join puts signatures on what Split left.
+func Join(plain, signatures []byte) ([]byte, error) {
+	opt, err := optional(plain)
+	if err != nil {
+		return nil, err
+	}
+	out := append(bytes.Clone(plain), signatures...)
+	binary.LittleEndian.PutUint32(out[opt+atCertificates:], uint32(len(plain)))
+	binary.LittleEndian.PutUint32(out[opt+atCertificates+4:], uint32(len(signatures)))
+	return out, nil
+}
+
+// errGap says that firmware would take another digest.
+var errGap = errors.New("the EFI program has bytes that belong to none of its sections: firmware would not accept a signature")
+
+// gapless makes sure that the sections follow each other to the end: a firmware takes the
+// digest section by section.
+func gapless(image []byte) error {
+	f, err := pe.NewFile(bytes.NewReader(image))
+	if err != nil {
+		return errors.Join(errNoImage, err)
+	}
+	head, ok := f.OptionalHeader.(*pe.OptionalHeader64)
+	if !ok {
+		return errNoImage
+	}
+	sections := slices.Clone(f.Sections)
+	slices.SortFunc(sections, func(a, b *pe.Section) int { return cmp.Compare(a.Offset, b.Offset) })
+	at := head.SizeOfHeaders
+	for _, s := range sections {
+		if s.Size == 0 {
+			continue
+		}
+		if s.Offset != at {
+			return fmt.Errorf("%w: before %s", errGap, s.Name)
+		}
+		at += s.Size
+	}
+	return nil
+}
+
+// digest is Authenticode's, of what Split left: all but the checksum and the entry of the
+// signatures.
+func digest(plain []byte) ([sha256.Size]byte, error) {
+	opt, err := optional(plain)
+	if err != nil {
+		return [sha256.Size]byte{}, err
+	}
+	h := sha256.New()
+	_, _ = h.Write(plain[:opt+atChecksum])
+	_, _ = h.Write(plain[opt+atChecksum+4 : opt+atCertificates])
+	_, _ = h.Write(plain[opt+atCertificates+sizeEntry:])
+	return [sha256.Size]byte(h.Sum(nil)), nil
+}
+
+// Sign signs an EFI program; signatures that it had are gone.
+func (k Key) Sign(image []byte) ([]byte, error) {
+	plain, _, err := Split(image)
+	if err != nil {
+		return nil, err
+	}
+	if err = gapless(plain); err != nil {
+		return nil, err
+	}
+	sum, err := digest(plain)
+	if err != nil {
+		return nil, err
+	}
+	signature, err := k.imageSignature(sum)
+	if err != nil {
+		return nil, err
+	}
+	padded := (len(signature) + certificateAlign - 1) / certificateAlign * certificateAlign
+	table := binary.LittleEndian.AppendUint32(nil, uint32(sizeCertificate+len(signature)))
+	table = binary.LittleEndian.AppendUint16(table, certRevision)
+	table = binary.LittleEndian.AppendUint16(table, certPKCS7)
+	table = append(append(table, signature...), make([]byte, padded-len(signature))...)
+	return Join(plain, table)
+}
