@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -59,6 +60,7 @@ func New(s lb.Update, key minisign.PublicKey, times Times) (*Server, error) {
 		return nil, err
 	}
 	t := &http.Transport{
+		DialContext:     (&net.Dialer{Timeout: times.Answer}).DialContext,
 		TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}, TLSHandshakeTimeout: times.Answer, ResponseHeaderTimeout: times.Answer,
 		MaxResponseHeaderBytes: 16 << 10, DisableCompression: true, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 1,
 	}
