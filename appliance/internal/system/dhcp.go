@@ -179,8 +179,9 @@ func (p *pass) leaseOf(want lb.Interface) (dhcp.Lease, bool) {
 	return l, want.DHCP && !want.Disabled && p.clients[want.Name] != nil && l.Valid(time.Now())
 }
 
-// lifetimes tells the kernel when leases end, once for each.
-func (p *pass) lifetimes(links map[string]netlink.Link) error {
+// lifetimes tells the kernel when leases end, once for each. An address that somebody else
+// gave to the interface is theirs.
+func (p *pass) lifetimes(links map[string]netlink.Link, have []Held) error {
 	var errs []error
 	ends := map[place]time.Time{}
 	for _, want := range p.want.Interfaces {
@@ -190,8 +191,14 @@ func (p *pass) lifetimes(links map[string]netlink.Link) error {
 			continue
 		}
 		at := place{l.Attrs().Index, lease.Addr}
+		if slices.ContainsFunc(have, func(h Held) bool { return place{h.Index, h.Prefix} == at && h.Origin != Ours }) {
+			continue
+		}
 		if !p.ends[at].Equal(lease.End) {
-			errs = append(errs, lifetime(at, uint32(time.Until(lease.End).Seconds())+1))
+			if err := lifetime(at, uint32(time.Until(lease.End).Seconds())+1); err != nil {
+				errs = append(errs, err)
+				continue
+			}
 		}
 		ends[at] = lease.End
 	}

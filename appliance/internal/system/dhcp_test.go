@@ -174,6 +174,23 @@ func TestLeaseOfBefore(t *testing.T) {
 	}
 }
 
+// TestALeaseThatAnotherHasToo: an address that somebody else gave to the interface, as
+// another DHCP client does, stays theirs.
+func TestALeaseThatAnotherHasToo(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.lender()
+	m.others("eth0", "10.0.0.50/24")
+	a := m.daemon()
+	t.Cleanup(a.Stop)
+	theirs := []string{"eth0 mtu 1500 up true", "eth0 10.0.0.50/24 other"}
+	m.settled(a, lb.System{Interfaces: []lb.Interface{{Name: "eth0", DHCP: true}}}, append(theirs, "route 0.0.0.0/0 via 10.0.0.1 on eth0 metric 1024 configured")...)
+	if m.held("10.0.0.50/24").Ends {
+		t.Error("it ends")
+	}
+	m.settled(a, lb.System{Interfaces: []lb.Interface{{Name: "eth0"}}}, theirs...)
+}
+
 // TestALeaseThatIsAVIPByNow is given up as soon as the configuration says so.
 func TestALeaseThatIsAVIPByNow(t *testing.T) {
 	t.Parallel()

@@ -191,7 +191,7 @@ func (p *pass) addresses(links map[string]netlink.Link) error {
 		return err
 	}
 	errs := add(wanted, have)
-	errs = append(errs, p.lifetimes(links), p.settle(links, have))
+	errs = append(errs, p.lifetimes(links, have), p.settle(links, have))
 	gone := 0
 	for _, h := range have {
 		at := place{h.Index, h.Prefix}
