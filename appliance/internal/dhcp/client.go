@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -36,10 +37,13 @@ type Options struct {
 }
 
 // Client leases an address.
-type Client struct{ opts Options }
+type Client struct {
+	opts     Options
+	unusable string // the latest answer to the last question that could not be used, "" = none
+}
 
 // New returns a client that has not asked anybody.
-func New(opts Options) *Client { return &Client{opts} }
+func New(opts Options) *Client { return &Client{opts: opts} }
 
 // Times of the protocol (RFC 2131, 4.1 and 4.4.5).
 const (
@@ -89,7 +93,7 @@ func (c *Client) acquire(ctx context.Context) (Lease, bool) {
 		offer, answered := c.ask(ctx, question{kind: dhcpv4.MessageTypeDiscover}, netip.Addr{}, 1, netip.Addr{})
 		if !answered {
 			if wait > firstWait && ctx.Err() == nil {
-				c.opts.Trouble("no DHCP server lends an address: look at the cable, the VLAN and the server; it is asked again and again")
+				c.opts.Trouble(cmp.Or(c.unusable, "no DHCP server lends an address: look at the cable, the VLAN and the server; it is asked again and again"))
 			}
 			pause(ctx, wait-firstWait+jitter())
 			continue
@@ -111,6 +115,9 @@ func (c *Client) take(ctx context.Context, offer Lease) (Lease, bool) {
 	}
 	got, answered := c.ask(ctx, question{kind: dhcpv4.MessageTypeRequest, asked: addr, server: offer.Server}, netip.Addr{}, tries, addr)
 	if !answered || got.kind != dhcpv4.MessageTypeAck {
+		if ctx.Err() == nil {
+			c.opts.Trouble(cmp.Or(c.unusable, fmt.Sprintf("the DHCP server %s offers %s and then does not lend it: look at the server", offer.Server, addr)))
+		}
 		return Lease{}, false
 	}
 	taken, err := c.opts.Conn.Taken(ctx, addr)
@@ -191,7 +198,7 @@ func (c *Client) Release(l Lease) {
 // ask sends a question, some times while nobody answers, to one server or to all. Answers
 // for another address than wanted do not count, nor does what is not of the server asked.
 func (c *Client) ask(ctx context.Context, q question, to netip.Addr, times int, wanted netip.Addr) (answer, bool) {
-	q.id, q.mac = newID(), c.opts.MAC
+	q.id, q.mac, c.unusable = newID(), c.opts.MAC, ""
 	for range times {
 		if ctx.Err() != nil {
 			break
@@ -216,7 +223,7 @@ func (c *Client) send(q question, to netip.Addr) {
 	}
 }
 
-// await waits for an answer to a question. Of those that cannot be used the latest is told.
+// await waits for an answer to a question. Of those that cannot be used the latest is kept.
 func (c *Client) await(ctx context.Context, q question, from, wanted netip.Addr) (answer, bool) {
 	timer := time.NewTimer(firstWait)
 	defer timer.Stop()
@@ -229,6 +236,9 @@ func (c *Client) await(ctx context.Context, q question, from, wanted netip.Addr)
 		case data := <-c.opts.Conn.Received():
 			got, err := decode(data, q.id, q.mac, time.Now())
 			if err != nil {
+				if got.kind != dhcpv4.MessageTypeNone {
+					c.unusable = err.Error() + ": look at the server"
+				}
 				continue
 			}
 			if c.fits(q, got, from, wanted) {

@@ -242,7 +242,9 @@ func TestWhatIsNotTaken(t *testing.T) {
 	}{
 		"a VIP":          {func(s *server) { s.addr = "10.0.0.100" }, "which is not taken, as it is the VIP", ""},
 		"another host's": {func(s *server) { s.taken = true }, "which another host has", "decline:all"},
-		"refused":        {func(s *server) { s.nak = true }, "", "discover:all request:all"},
+		"refused":        {func(s *server) { s.nak = true }, "the DHCP server 10.0.0.1 offers 10.0.0.50 and then does not lend it: look at the server", "discover:all request:all"},
+		"too short":      {func(s *server) { s.lease = 5 * time.Second }, "lends 10.0.0.50 for 5s only: look at the server", "discover:all"},
+		"no network":     {func(s *server) { s.addr = "10.0.0.255" }, "which make no network: look at the server", "discover:all"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

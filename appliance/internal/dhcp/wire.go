@@ -74,7 +74,8 @@ type answer struct {
 var errNotOurs = errors.New("no answer to what was asked")
 
 // decode reads an answer to a question of ours and judges all of it: whoever is on the
-// network may have sent it.
+// network may have sent it. With an error there is a kind where it answers our question and
+// what it lends cannot be used.
 func decode(data []byte, id xid, mac net.HardwareAddr, now time.Time) (answer, error) {
 	if len(data) > maxMessage {
 		return answer{}, fmt.Errorf("a DHCP message of %d bytes", len(data))
