@@ -74,8 +74,9 @@ func (p *pass) lease(links map[string]netlink.Link) error {
 	return errors.Join(errs...)
 }
 
-// forget ends the clients of interfaces that are gone or were made anew, and gives back what
-// is no longer wanted.
+// forget ends the clients of interfaces that are gone or were made anew, and of those that are
+// no longer to have one. What may not be ours is given back; what is only not wanted is kept
+// in mind, as a change of the network on trial may go back.
 func (p *pass) forget(links map[string]netlink.Link) {
 	for name, c := range p.clients {
 		l, there := links[name]
@@ -85,8 +86,11 @@ func (p *pass) forget(links map[string]netlink.Link) {
 			continue
 		}
 		c.stop()
-		if lease := p.loan(name).lease; !wanted && lease.Valid(time.Now()) {
+		switch lease := p.loan(name).lease; {
+		case p.refused(name):
 			c.dhcp.Release(lease)
+		case !wanted:
+			p.former[name] = lease
 		}
 		c.end()
 		delete(p.clients, name)
@@ -124,6 +128,10 @@ func (p *pass) start(name string, l netlink.Link) error {
 		Trouble: func(text string) { a.note(name, func(n *loan) { n.trouble = text }) },
 	})
 	was := p.loan(name).lease
+	if !was.Addr.IsValid() {
+		was = p.former[name]
+	}
+	delete(p.former, name)
 	c.hearing.Go(socket.Read)
 	c.asking.Go(func() { c.dhcp.Run(ctx, was) })
 	p.clients[name] = c

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ import (
 )
 
 // lender has busybox's DHCP server lend 10.0.0.50 at the other end of the machine's eth0.
-func (m *machine) lender() {
+func (m *machine) lender() (end func()) {
 	m.t.Helper()
 	busybox := testenv.RequireTool(m.t, "busybox")
 	far := testenv.NewNS(m.t)
@@ -54,7 +55,9 @@ func (m *machine) lender() {
 	}); err != nil {
 		m.t.Fatal(err)
 	}
-	m.t.Cleanup(func() { stop(); _ = cmd.Wait() })
+	end = sync.OnceFunc(func() { stop(); _ = cmd.Wait() })
+	m.t.Cleanup(end)
+	return end
 }
 
 // settled applies a value until the kernel has these lines.
@@ -172,6 +175,23 @@ func TestLeaseOfBefore(t *testing.T) {
 			t.Errorf("told %d times, problems %q; want %d, %q", told, p, tt.told, tt.problems)
 		}
 	}
+}
+
+// TestALeaseAfterATrial: where a change of the network goes back, the address does too,
+// although no server is there by then.
+func TestALeaseAfterATrial(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	end := m.lender()
+	a := m.daemon()
+	t.Cleanup(a.Stop)
+	before := lb.System{Interfaces: []lb.Interface{{Name: "eth0", DHCP: true}}}
+	leased := []string{"eth0 mtu 1500 up true", "eth0 10.0.0.50/24 configured", "route 0.0.0.0/0 via 10.0.0.1 on eth0 metric 1024 configured"}
+	m.settled(a, before, leased...)
+	m.settled(a, lb.System{Interfaces: []lb.Interface{{Name: "eth0", Addrs: []netip.Prefix{prefix("10.9.0.1/24")}}}}, "eth0 mtu 1500 up true", "eth0 10.9.0.1/24 configured")
+	m.hold(map[string]string{"leases.json": "{}"})
+	end()
+	m.settled(a, before, leased...)
 }
 
 // TestALeaseThatAnotherHasToo: an address that somebody else gave to the interface, as

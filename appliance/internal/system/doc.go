@@ -107,6 +107,7 @@ type Actuator struct {
 	idle    bool // nothing is wanted, and nothing of ours is left
 	renewed bool // chrony has not read its sources yet
 	clients map[string]*client
+	former  map[string]dhcp.Lease // of interfaces that are not to lease one now
 	known   map[string]dhcp.Lease // as they are in their file
 	untold  bool                  // of what is leased now
 	ends    map[place]time.Time   // of leases, as the kernel knows them
@@ -116,7 +117,7 @@ type Actuator struct {
 func New(opts Options) *Actuator {
 	return &Actuator{
 		opts: opts.withDefaults(), woken: make(chan struct{}, 1),
-		loans: map[string]loan{}, clients: map[string]*client{}, ends: map[place]time.Time{},
+		loans: map[string]loan{}, clients: map[string]*client{}, former: map[string]dhcp.Lease{}, ends: map[place]time.Time{},
 	}
 }
 
