@@ -200,7 +200,7 @@ func TestALeaseThatAnotherHasToo(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
 	m.lender()
-	m.others("eth0", "10.0.0.50/24")
+	m.others("10.0.0.50/24")
 	a := m.daemon()
 	t.Cleanup(a.Stop)
 	theirs := []string{"eth0 mtu 1500 up true", "eth0 10.0.0.50/24 other"}

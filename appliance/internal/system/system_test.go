@@ -139,11 +139,11 @@ func (m *machine) wants(lines ...string) {
 	}
 }
 
-// run runs the machine's own tools: what others do.
-func (m *machine) others(name, addr string) {
+// others gives eth0 an address as the machine's own tools do.
+func (m *machine) others(addr string) {
 	m.t.Helper()
 	m.do(func() error {
-		l, err := netlink.LinkByName(name)
+		l, err := netlink.LinkByName("eth0")
 		if err != nil {
 			return err
 		}
@@ -265,8 +265,8 @@ func changes(f func()) (int, error) {
 func TestOthersStay(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	m.others("eth0", "192.168.94.101/24")
-	m.others("eth0", "172.16.0.1/12")
+	m.others("192.168.94.101/24")
+	m.others("172.16.0.1/12")
 	m.do(func() error { // a VIP of the sentinel
 		l, err := netlink.LinkByName("eth0")
 		if err != nil {
@@ -299,7 +299,7 @@ func TestOthersStay(t *testing.T) {
 func TestWhatCannotBeDone(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	m.others("eth0", "192.168.94.7/24")
+	m.others("192.168.94.7/24")
 	m.do(func() error { // the other's default gateway
 		l, err := netlink.LinkByName("eth0")
 		if err != nil {
