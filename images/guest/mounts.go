@@ -31,9 +31,10 @@ func mounts() []mount {
 	}
 }
 
-// mountAll mounts them; one that fails keeps the others from nothing.
+// mountAll mounts them; one that fails keeps the others from nothing. The root that the kernel
+// made of memory is everybody's to write to, which sshd takes for a reason to believe no key.
 func mountAll() error {
-	var errs []error
+	errs := []error{os.Chmod("/", 0o755)}
 	for _, m := range mounts() {
 		if err := os.MkdirAll(m.at, 0o755); err != nil {
 			errs = append(errs, fmt.Errorf("make %s: %w", m.at, err))
