@@ -286,6 +286,23 @@ func returns() []Case {
 			udp 10.0.0.1:9 > V:5000 => C
 			tcp S 10.0.0.1:1000 > V:80 => C
 			tcp A 10.0.0.2:1000 > V:80 => B`},
+		{Name: "a sweep while a server is away forgets no client", Needs: needsEntries, Setup: "three", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			tcp S 10.0.0.2:1000 > V:80 => B
+			down A
+			entries 1
+			sweep
+			online A
+			entries 2
+			tcp S 10.0.0.1:1001 > V:80 => A`},
+		{Name: "a clearing while a server is away is one", Needs: needsEntries, Setup: "three", Script: `
+			tcp S 10.0.0.1:1000 > V:80 => A
+			tcp S 10.0.0.2:1000 > V:80 => B
+			down A
+			clear 10.0.0.1
+			online A
+			entries 1
+			tcp S 10.0.0.1:1001 > V:80 => !B`},
 		{Name: "who was silent while a server was away stays", Script: `
 			tcp S 10.0.0.1:1000 > V:80 => A
 			udp 10.0.0.1:9 > V:5000 => A

@@ -49,6 +49,11 @@ func (p *Plane) Export(ctx context.Context) ([]lb.PersistenceEntry, error) {
 
 // eachEntry calls fn for every living entry, with its raw and its readable form.
 func (p *Plane) eachEntry(fn func(drPersistKey, drEntry, lb.PersistenceEntry)) error {
+	return p.eachOf(p.entryAlive, fn)
+}
+
+// eachOf calls fn for every entry of which that is true.
+func (p *Plane) eachOf(is func(drPersistKey, drEntry, uint32) bool, fn func(drPersistKey, drEntry, lb.PersistenceEntry)) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.objs == nil {
@@ -60,7 +65,7 @@ func (p *Plane) eachEntry(fn func(drPersistKey, drEntry, lb.PersistenceEntry)) e
 	}
 	words := p.names()
 	return each(p.objs.Persist, func(k drPersistKey, e drEntry) {
-		if p.entryAlive(k, e, now) {
+		if is(k, e, now) {
 			fn(k, e, p.readable(words, k, e, now))
 		}
 	})
@@ -158,7 +163,7 @@ func (p *Plane) importOne(k drPersistKey, e drEntry, now uint32) error {
 // client's entry: the client's next flow is scheduled as new.
 func (p *Plane) Clear(ctx context.Context, sel dataplane.Selector) (int, error) {
 	var keys []drPersistKey
-	err := p.eachEntry(func(k drPersistKey, _ drEntry, e lb.PersistenceEntry) {
+	err := p.eachOf(p.entryStands, func(k drPersistKey, _ drEntry, e lb.PersistenceEntry) {
 		if selected(sel, e, p.table) {
 			keys = append(keys, k)
 		}

@@ -14,6 +14,7 @@ const protoUDP = 17
 type census struct {
 	at             time.Time
 	flows, entries uint64
+	waiting        uint64            // entries of servers that are down: they bind nobody until these are back
 	conns          map[uint16]uint64 // open flows by real server index
 }
 
@@ -34,7 +35,7 @@ func (p *Plane) count() (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	f := found{census{time.Now(), 0, 0, map[uint16]uint64{}}, map[drFlowKey]drEntry{}, map[drPersistKey]drEntry{}}
+	f := found{census{at: time.Now(), conns: map[uint16]uint64{}}, map[drFlowKey]drEntry{}, map[drPersistKey]drEntry{}}
 	err = each(p.objs.Flows, func(k drFlowKey, e drEntry) {
 		index, ok := p.flowAlive(k, e, now)
 		if !ok {
@@ -50,17 +51,20 @@ func (p *Plane) count() (found, error) {
 		return found{}, err
 	}
 	err = each(p.objs.Persist, func(k drPersistKey, e drEntry) {
-		if !p.entryAlive(k, e, now) {
+		switch {
+		case !p.entryStands(k, e, now):
 			f.deadEntries[k] = e
-			return
+		case p.entryAlive(k, e, now):
+			f.entries++
+		default:
+			f.waiting++
 		}
-		f.entries++
 	})
 	if err != nil {
 		return found{}, err
 	}
 	p.lostFlows.note(stored.flows, f.flows+uint64(len(f.deadFlows)))
-	p.lostEntries.note(stored.entries, f.entries+uint64(len(f.deadEntries)))
+	p.lostEntries.note(stored.entries, f.entries+f.waiting+uint64(len(f.deadEntries)))
 	return f, nil
 }
 
@@ -89,17 +93,22 @@ func (p *Plane) flowTimeout(k drFlowKey, e drEntry, r drReal) time.Duration {
 	}
 }
 
-// entryAlive tells whether a persistence entry still binds its client.
+// entryAlive tells whether a persistence entry binds its client now.
 func (p *Plane) entryAlive(k drPersistKey, e drEntry, now uint32) bool {
+	index, ok := p.reals.live(e.Ref)
+	return ok && p.kernel.reals[index].State != realGone && p.entryStands(k, e, now)
+}
+
+// entryStands tells whether an entry may bind its client again. One of a server that is down
+// does: a node that has just started has its peer's entries before its first checks have
+// answered.
+func (p *Plane) entryStands(k drPersistKey, e drEntry, now uint32) bool {
 	service, ok := p.services.live(k.Service)
 	if !ok {
 		return false
 	}
-	index, ok := p.reals.live(e.Ref)
-	if !ok || p.kernel.reals[index].State == realGone {
-		return false
-	}
-	return p.idle(now, e.Stamp) <= p.idle(p.kernel.services[service].Timeout, 0)
+	_, ok = p.reals.live(e.Ref)
+	return ok && p.idle(now, e.Stamp) <= p.idle(p.kernel.services[service].Timeout, 0)
 }
 
 // bury removes what a walk found dead and returns how many went. The programs go on

@@ -58,7 +58,7 @@ func (p *Plane) Clear(_ context.Context, sel dataplane.Selector) (int, error) {
 	n := 0
 	for k, e := range p.persist {
 		s := p.services[k.service]
-		if !p.binds(k, e) || (sel.Service != "" && sel.Service != k.service) || (sel.Server != "" && sel.Server != e.real.spec.Name) ||
+		if !p.stands(k, e) || (sel.Service != "" && sel.Service != k.service) || (sel.Server != "" && sel.Server != e.real.spec.Name) ||
 			(sel.Client.IsValid() && s.spec.Persistence.Key(sel.Client) != k.client) {
 			continue
 		}

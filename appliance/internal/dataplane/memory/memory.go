@@ -302,7 +302,7 @@ func (p *Plane) Sweep() {
 		}
 	}
 	for k, e := range p.persist {
-		if !p.binds(k, e) {
+		if !p.stands(k, e) {
 			delete(p.persist, k)
 		}
 	}
@@ -355,10 +355,13 @@ func (p *Plane) active() map[*backend]census {
 // lives tells whether a flow counts.
 func (p *Plane) lives(k flowKey, e *entry) bool { return !e.real.dead() && p.idle(e) <= e.timeout(k) }
 
-// binds tells whether an entry still ties its client.
-func (p *Plane) binds(k persistKey, e *entry) bool {
+// binds tells whether an entry ties its client now.
+func (p *Plane) binds(k persistKey, e *entry) bool { return !e.real.dead() && p.stands(k, e) }
+
+// stands tells whether it may again: that of a server that is down does.
+func (p *Plane) stands(k persistKey, e *entry) bool {
 	s := p.services[k.service]
-	return s != nil && !e.real.dead() && p.idle(e) <= s.timeout()
+	return s != nil && !e.real.gone && p.idle(e) <= s.timeout()
 }
 
 func (e *entry) timeout(k flowKey) time.Duration {
