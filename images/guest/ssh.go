@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/go-crypt/crypt/algorithm/shacrypt"
@@ -136,18 +137,35 @@ func writeShadow() error {
 	return nil
 }
 
+// hostKey makes a host key if there is none. It is written by way of another file: a power cut
+// would leave an empty one, which sshd does not start with.
+func (m *machine) hostKey() error {
+	if info, err := os.Stat(sshHostKey); err == nil && info.Size() > 0 {
+		return nil
+	}
+	dir, err := os.MkdirTemp("/run", "ssh-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	at := filepath.Join(dir, "key")
+	cmd := exec.Command("/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "vosbed", "-f", at) //nolint:noctx // it takes milliseconds
+	if err = m.children.wait(cmd); err != nil {
+		return err
+	}
+	key, err := os.ReadFile(at)
+	if err != nil {
+		return err
+	}
+	return keep(sshHostKey, key)
+}
+
 // startSSH keeps sshd running until sshEnd is called.
 func (m *machine) startSSH() error {
 	<-m.whole // sshd is in the later part
 	m.sshEnd()
-	if !exists(sshHostKey) {
-		if err := os.MkdirAll(sshDir, 0o700); err != nil {
-			return fmt.Errorf("make SSH's folder: %w", err)
-		}
-		cmd := exec.Command("/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "vosbed", "-f", sshHostKey) //nolint:noctx // it takes milliseconds
-		if err := m.children.wait(cmd); err != nil {
-			return fmt.Errorf("make a host key: %w", err)
-		}
+	if err := m.hostKey(); err != nil {
+		return fmt.Errorf("make a host key: %w", err)
 	}
 	for _, dir := range []string{"/run/sshd", "/etc/ssh"} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
