@@ -12,8 +12,8 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"github.com/vosbed/vosbed/harness/machine"
 	"github.com/vosbed/vosbed/harness/topo"
+	"github.com/vosbed/vosbed/internal/qemu"
 )
 
 // wire makes switches and cables, then gives nodes their addresses and routes.
@@ -90,7 +90,7 @@ func portName(p *topo.Port) string { return cmp.Or(p.Switch, p.Node+"-"+p.Iface)
 // tap makes the far end of a machine's network card a port of the bridge.
 func (l *Lab) tap(sw *netlink.Handle, br *netlink.Bridge, p *topo.Port) error {
 	name := portName(p)
-	if err := l.sw.Do(func() error { return machine.NewTap(name) }); err != nil {
+	if err := l.sw.Do(func() error { return qemu.NewTap(name) }); err != nil {
 		return fmt.Errorf("%w: %w", ErrCannot, err)
 	}
 	link, err := sw.LinkByName(name)

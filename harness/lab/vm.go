@@ -15,6 +15,7 @@ import (
 	"github.com/vosbed/vosbed/appliance/api"
 	"github.com/vosbed/vosbed/harness/machine"
 	"github.com/vosbed/vosbed/harness/topo"
+	"github.com/vosbed/vosbed/internal/qemu"
 )
 
 // Bounds of what emulated machines do, on a machine that has much else to do.
@@ -76,7 +77,7 @@ func (v *machines) start(ctx context.Context, l *Lab, n *Node) error {
 	}()
 	for i, p := range n.Ports {
 		var tap *os.File
-		if err := l.sw.Do(func() (err error) { tap, err = machine.OpenTap(portName(p)); return err }); err != nil {
+		if err := l.sw.Do(func() (err error) { tap, err = qemu.OpenTap(portName(p)); return err }); err != nil {
 			return err
 		}
 		taps = append(taps, tap)

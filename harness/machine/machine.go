@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+
+	"github.com/vosbed/vosbed/internal/qemu"
 )
 
 // Programs that a machine needs, each of a Debian package: qemu-system-x86, qemu-utils,
 // dosfstools and mtools.
 const (
-	QEMU     = "qemu-system-x86_64"
+	QEMU     = qemu.Program
 	qemuImg  = "qemu-img"
 	mkfsVFAT = "mkfs.vfat"
 	mcopy    = "mcopy"
@@ -38,15 +40,11 @@ type Card struct {
 	FD  int
 }
 
-// processor has every feature that QEMU emulates but cmpxchg16b, with which QEMU 7.2 makes
-// kernels from 6.12 on crash now and then.
-const processor = "max,cx16=off"
-
 // Args are QEMU's arguments. One virtual processor each: two machines share the few that
 // a test machine has, and a guest whose second one is not scheduled waits for it.
 func Args(o Options) []string {
 	args := []string{
-		"-M", "q35", "-accel", "tcg", "-cpu", processor, "-smp", "1", "-m", fmt.Sprint(MemoryMB),
+		"-M", "q35", "-accel", "tcg", "-cpu", qemu.Processor, "-smp", "1", "-m", fmt.Sprint(MemoryMB),
 		"-nodefaults", "-display", "none", "-vga", "none", "-monitor", "none", "-no-reboot",
 		"-drive", "if=none,id=disk,format=qcow2,cache=unsafe,file=" + o.Disk, "-device", "virtio-blk-pci,drive=disk,bootindex=1",
 		"-drive", "if=none,id=seed,format=raw,readonly=on,file=" + o.Seed, "-device", "virtio-blk-pci,drive=seed",

@@ -16,6 +16,7 @@ import (
 
 	"github.com/vosbed/vosbed/images/vm"
 	"github.com/vosbed/vosbed/internal/netns"
+	"github.com/vosbed/vosbed/internal/qemu"
 	"github.com/vosbed/vosbed/internal/testenv"
 	"github.com/vosbed/vosbed/simvos"
 )
@@ -167,7 +168,7 @@ func (l *lan) cards(t *testing.T) (cards []vm.Card, release func()) {
 		name := fmt.Sprintf("tap%d", i)
 		var tap *os.File
 		must(t, l.sw.Do(func() (err error) {
-			if tap, err = vm.OpenTap(name); err != nil {
+			if tap, err = qemu.OpenTap(name); err != nil {
 				return err
 			}
 			if i == 0 {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/vosbed/vosbed/internal/qemu"
 )
 
 // Patience is how long a machine may take to boot: emulation is slow, and the machine below
@@ -86,14 +88,10 @@ const (
 	ovmfVars   = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 )
 
-// processor has every feature that QEMU can emulate but cmpxchg16b, with which its version 7.2
-// makes kernels from 6.12 on crash now and then.
-const processor = "max,cx16=off"
-
 // args are qemu's arguments but for the serial line.
 func (o Options) args() ([]string, error) {
 	args := []string{
-		"-M", cmp.Or(o.Hardware.Board, "q35"), "-accel", "tcg,thread=multi", "-cpu", processor, "-smp", "2", "-m", fmt.Sprint(o.MemoryMB),
+		"-M", cmp.Or(o.Hardware.Board, "q35"), "-accel", "tcg,thread=multi", "-cpu", qemu.Processor, "-smp", "2", "-m", fmt.Sprint(o.MemoryMB),
 		"-nodefaults", "-display", "none", "-vga", "none", "-monitor", "none",
 		"-drive", fmt.Sprintf("if=none,id=disk,file=%s,format=%s,snapshot=%s", o.Disk, o.Format, onOff(o.Snapshot)),
 	}

@@ -15,10 +15,9 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-)
 
-// qemu is the emulator; Debian's package qemu-system-x86 has it.
-const qemu = "qemu-system-x86_64"
+	"github.com/vosbed/vosbed/internal/qemu"
+)
 
 // VM is a running machine.
 type VM struct {
@@ -45,7 +44,7 @@ func Start(ctx context.Context, o Options) (*VM, error) {
 	defer ln.Close()
 	v := &VM{ended: make(chan struct{})}
 	var complaint bytes.Buffer
-	v.cmd = exec.CommandContext(ctx, qemu, append(args, "-serial", "unix:"+socket)...)
+	v.cmd = exec.CommandContext(ctx, qemu.Program, append(args, "-serial", "unix:"+socket)...)
 	v.cmd.Stderr = &complaint
 	v.cmd.ExtraFiles = o.taps()
 	v.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -81,7 +80,7 @@ func Attach(ctx context.Context, o Options, s Streams) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, qemu, append(args, "-chardev", "stdio,id=tty,mux=on,signal=off", "-serial", "chardev:tty")...)
+	cmd := exec.CommandContext(ctx, qemu.Program, append(args, "-chardev", "stdio,id=tty,mux=on,signal=off", "-serial", "chardev:tty")...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.In, s.Out, s.Err
 	cmd.ExtraFiles = o.taps()
 	if err := cmd.Run(); err != nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -62,13 +61,8 @@ func OpenIndex(file, signature []byte, key minisign.PublicKey) (Index, error) {
 		return Index{}, err
 	}
 	var x Index
-	d := json.NewDecoder(bytes.NewReader(file))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&x); err != nil {
-		return Index{}, fmt.Errorf("it cannot be read: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return Index{}, errors.New("it has something after its end")
+	if err := strictly(file, &x); err != nil {
+		return Index{}, fmt.Errorf("it %w", err)
 	}
 	return x, x.check()
 }

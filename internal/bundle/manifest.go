@@ -43,15 +43,24 @@ func (m Manifest) encode() ([]byte, error) {
 // decode reads a manifest whose signature was verified.
 func decode(text []byte) (Manifest, error) {
 	var m Manifest
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&m); err != nil {
-		return Manifest{}, fmt.Errorf("its manifest cannot be read: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return Manifest{}, errors.New("its manifest has something after its end")
+	if err := strictly(text, &m); err != nil {
+		return Manifest{}, fmt.Errorf("its manifest %w", err)
 	}
 	return m, m.check()
+}
+
+// strictly reads JSON that has no other keys and nothing after its end. The error goes on
+// after the name of what was read.
+func strictly(text []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("cannot be read: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("has something after its end")
+	}
+	return nil
 }
 
 // check tells everything that cannot be.

@@ -21,13 +21,17 @@ func (p *Plane) forgetMoved(w want) error {
 	if len(back) == 0 {
 		return nil
 	}
+	now, err := p.now()
+	if err != nil {
+		return err
+	}
 	var flows []drFlowKey
-	err := p.eachFlowOf(back, func(k drFlowKey, e drEntry, s drService) error {
-		moved, err := p.movedFrom(e.Ref, k, s, w)
+	err = p.eachFlowOf(back, func(k drFlowKey, e drEntry, s drService) error {
+		moved, problem := p.movedFrom(e.Ref, k, s, w, now)
 		if moved {
 			flows = append(flows, k)
 		}
-		return err
+		return problem
 	})
 	gone, err2 := remove(p.objs.Flows, flows)
 	p.lostFlows.removed += gone
@@ -53,11 +57,7 @@ func (p *Plane) eachFlowOf(servers map[uint32]drService, fn func(drFlowKey, drEn
 
 // movedFrom tells whether the client of a flow is tied to another server than the flow's,
 // one that is wanted.
-func (p *Plane) movedFrom(ref uint32, k drFlowKey, s drService, w want) (bool, error) {
-	now, err := p.now()
-	if err != nil {
-		return false, err
-	}
+func (p *Plane) movedFrom(ref uint32, k drFlowKey, s drService, w want, now uint32) (bool, error) {
 	client := drPersistKey{Client: maskWith(s, k.Client), Service: s.Ref}
 	var e drEntry
 	switch err := p.objs.Persist.Lookup(client, &e); {

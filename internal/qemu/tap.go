@@ -1,4 +1,4 @@
-package vm
+package qemu
 
 import (
 	"fmt"
@@ -10,8 +10,23 @@ import (
 // tunDevice is where the kernel gives taps (tuntap.rst).
 const tunDevice = "/dev/net/tun"
 
-// OpenTap makes a tap of that name in the network namespace of the calling thread: the far
-// end of a network card's cable. It is gone when nobody has it open any more.
+// NewTap makes a tap of that name in the network namespace of the calling thread. It
+// stays, without carrier, while nobody has it open.
+func NewTap(name string) error {
+	f, err := OpenTap(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.IoctlSetInt(int(f.Fd()), unix.TUNSETPERSIST, 1); err != nil {
+		return fmt.Errorf("keep tap %s: %w", name, err)
+	}
+	return nil
+}
+
+// OpenTap opens a tap of the calling thread's namespace, for a machine to send and
+// receive by. Frames carry no header of their own and whole checksums, so that what is
+// captured reads like frames of a wire.
 func OpenTap(name string) (*os.File, error) {
 	fd, err := unix.Open(tunDevice, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
