@@ -49,6 +49,9 @@ type Machine struct {
 	Cards func() []Card
 	// Troubles are what went wrong at the start, and why the daemon ended last.
 	Troubles func() []string
+	// Awaited says that the password was given while the machine was deployed and is not in
+	// force yet; nil = it is never.
+	Awaited func() bool
 	// Shell gives the person a command line on that terminal until it is left.
 	Shell func(Terminal) error
 	// Remote tells and sets whether people may log in over SSH; nil = the machine has none.
@@ -101,11 +104,11 @@ func (m *Machine) Serve(ctx context.Context, t Terminal) error {
 // session is one person's stay. Before the set-up there is no password: who stands at the
 // console of a new machine owns it.
 func (m *Machine) session(ctx context.Context, t Terminal) error {
-	has, err := m.hasPassword(ctx)
+	owned, err := m.owned(ctx)
 	if err != nil {
 		return err
 	}
-	if !has {
+	if !owned {
 		return m.setUp(ctx, t)
 	}
 	if err := m.logIn(ctx, t); err != nil {
@@ -114,12 +117,22 @@ func (m *Machine) session(ctx context.Context, t Terminal) error {
 	return m.menu(ctx, t)
 }
 
-// hasPassword reports whether an account exists.
-func (m *Machine) hasPassword(ctx context.Context) (bool, error) {
+// errAwaited is told to who is faster than the deployment.
+var errAwaited = errors.New("what was given while the machine was deployed is being set: wait a moment and press Enter again")
+
+// owned reports whether an account exists. It is an error while one is on its way.
+func (m *Machine) owned(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	awaited := m.Awaited != nil && m.Awaited() // before it is asked for: no longer awaited, it is there
 	accounts, err := m.Daemon.Accounts(ctx)
-	return len(accounts) > 0, answers(err)
+	if err != nil {
+		return false, answers(err)
+	}
+	if len(accounts) == 0 && awaited {
+		return false, errAwaited
+	}
+	return len(accounts) > 0, nil
 }
 
 // errDaemon is told when the daemon does not answer.

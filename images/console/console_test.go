@@ -301,6 +301,20 @@ func TestLogIn(t *testing.T) {
 	}
 }
 
+// TestPasswordIsOnItsWay: whoever presses Enter before the password of the deployment is in
+// force does not own the machine.
+func TestPasswordIsOnItsWay(t *testing.T) {
+	d := &daemon{force: blank}
+	said := sitAt(t, d, func(m *console.Machine) { m.Awaited = func() bool { return true } }, "", "")
+	wants(t, said, "What was given while the machine was deployed is being set.", "wait a moment and press Enter again")
+	if strings.Contains(said, "Not set up yet") || strings.Contains(said, "Host name") {
+		t.Errorf("a stranger sets the machine up:\n%s", said)
+	}
+	d.password = "secret secret"
+	said = sitAt(t, d, func(m *console.Machine) { m.Awaited = func() bool { return true } }, "", "guess")
+	wants(t, said, "wrong user or password")
+}
+
 func TestNoCards(t *testing.T) {
 	d := &daemon{force: blank}
 	said := sitAt(t, d, func(m *console.Machine) { m.Cards = func() []console.Card { return nil } }, "")

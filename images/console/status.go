@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -45,11 +46,14 @@ func (m *Machine) daemonLines(ctx context.Context) string {
 	if err != nil {
 		return text + "  ! " + err.Error() + "\n"
 	}
-	has, err := m.hasPassword(ctx)
+	owned, err := m.owned(ctx)
+	if errors.Is(err, errAwaited) {
+		return text + "  What was given while the machine was deployed is being set.\n"
+	}
 	if err != nil {
 		return text + "  ! " + err.Error() + "\n"
 	}
-	if !has {
+	if !owned {
 		return text + "  Not set up yet: press Enter to give it an address and a password.\n"
 	}
 	for _, a := range cfg.Node.Leased(m.leases(ctx, cfg.Node)).Management {

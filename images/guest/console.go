@@ -25,7 +25,7 @@ func ttys() []string { return []string{"/dev/tty1", "/dev/ttyS0", "/dev/hvc0"} }
 // consoles serves every console that is there.
 func (m *machine) consoles(ctx context.Context) {
 	c := &console.Machine{
-		Daemon: api.NewUnix(socketPath), Cards: cards, Troubles: m.told, Shell: m.shell, Remote: m.remote(),
+		Daemon: api.NewUnix(socketPath), Cards: cards, Troubles: m.told, Awaited: m.awaited.Load, Shell: m.shell, Remote: m.remote(),
 		End: func(how console.End) {
 			m.end <- map[console.End]int{console.PowerOff: powerOff, console.Restart: restart}[how]
 		},

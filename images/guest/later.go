@@ -52,6 +52,7 @@ func SumOf(part []byte) string {
 func (m *machine) complete(ctx context.Context) {
 	m.awaitDaemon(ctx)
 	m.trouble("unpack the later part of the system", m.withBoot(ctx, func(p slots.Partition) error { return unpackLater(p.Dir, "/") }))
+	m.trouble("mount the firmware's variables", mountFirmware())
 	close(m.whole)
 	m.trouble("configure chrony", writeChrony())
 	go m.children.run(ctx, m.service("chronyd", "/usr/sbin/chronyd", "-d", "-F", "1"), m.log)

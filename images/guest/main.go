@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -49,6 +50,8 @@ type machine struct {
 	whole chan struct{}
 	// sshEnd ends sshd.
 	sshEnd func()
+	// awaited says that the first password is not set yet.
+	awaited atomic.Bool
 	// end is sent how the machine shall end.
 	end chan int
 
@@ -131,6 +134,7 @@ func (m *machine) start(ctx context.Context) {
 	password, err := firstConfig(m.loader, plugged)
 	m.trouble("read the first configuration", err)
 	m.trouble("take up the loopback interface", loopbackUp())
+	m.awaited.Store(password != "")
 	m.services(ctx)
 	m.consoles(ctx)
 	if password != "" {
@@ -143,6 +147,7 @@ func (m *machine) start(ctx context.Context) {
 
 // firstPassword sets the password that a seed gave as soon as the daemon answers.
 func (m *machine) firstPassword(ctx context.Context, password string) {
+	defer m.awaited.Store(false)
 	daemon := api.NewUnix(socketPath)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

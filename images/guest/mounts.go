@@ -47,6 +47,18 @@ func mountAll() error {
 	return errors.Join(errs...)
 }
 
+// firmwareVariables is where the kernel has a place for them after a start by UEFI.
+const firmwareVariables = "/sys/firmware/efi/efivars"
+
+// mountFirmware lets the daemon read whether Secure Boot is on, and by which keys. Nobody
+// writes them.
+func mountFirmware() error {
+	if !exists(firmwareVariables) {
+		return nil
+	}
+	return unix.Mount("efivarfs", firmwareVariables, "efivarfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RDONLY, "")
+}
+
 // sysctl is one setting of the kernel.
 type sysctl struct{ key, value string }
 

@@ -161,11 +161,12 @@ func (l *lan) serve(t *testing.T, name string, id uint16) {
 }
 
 // cards are the four network cards of a machine (guide 9.1), the first one on the network.
-// They are for one start: release gives up this process's hold of their cables.
-func (l *lan) cards(t *testing.T) (cards []vm.Card, release func()) {
+// They are for one start: release gives up this process's hold of their cables. The machine
+// is known by the last byte of its address.
+func (l *lan) cards(t *testing.T, machine byte) (cards []vm.Card, release func()) {
 	t.Helper()
 	for i := range 4 {
-		name := fmt.Sprintf("tap%d", i)
+		name := fmt.Sprintf("tap%d-%d", machine, i)
 		var tap *os.File
 		must(t, l.sw.Do(func() (err error) {
 			if tap, err = qemu.OpenTap(name); err != nil {
@@ -180,7 +181,7 @@ func (l *lan) cards(t *testing.T) (cards []vm.Card, release func()) {
 			}
 			return netlink.LinkSetUp(link)
 		}))
-		cards = append(cards, vm.Card{MAC: net.HardwareAddr{0x52, 0x54, 0, 0x94, 0, byte(101 + i)}, Tap: tap})
+		cards = append(cards, vm.Card{MAC: net.HardwareAddr{0x52, 0x54, 0, 0x94, machine, byte(i)}, Tap: tap})
 	}
 	return cards, func() {
 		for _, c := range cards {
@@ -192,7 +193,13 @@ func (l *lan) cards(t *testing.T) (cards []vm.Card, release func()) {
 // start starts a machine on the network.
 func (l *lan) start(t *testing.T, o vm.Options) (*vm.VM, context.Context) {
 	t.Helper()
-	cards, release := l.cards(t)
+	return l.startAs(t, 101, o)
+}
+
+// startAs starts one of several machines.
+func (l *lan) startAs(t *testing.T, machine byte, o vm.Options) (*vm.VM, context.Context) {
+	t.Helper()
+	cards, release := l.cards(t, machine)
 	defer release()
 	o.Cards = cards
 	return start(t, o)

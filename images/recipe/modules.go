@@ -34,6 +34,7 @@ func rare() []string {
 	return []string{
 		"dummy", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_lc", "ip_vs_wlc", "ip_vs_sh", "ip_vs_mh",
 		"nf_tables", "nf_conntrack", "nft_ct", "nft_log", "nft_reject_inet", "nft_limit",
+		"efivarfs",
 	}
 }
 

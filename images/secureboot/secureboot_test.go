@@ -11,6 +11,7 @@ import (
 	"github.com/vosbed/vosbed/images/secureboot"
 	"github.com/vosbed/vosbed/internal/slots/testuki"
 	"github.com/vosbed/vosbed/internal/testenv"
+	"github.com/vosbed/vosbed/internal/uefi"
 )
 
 func keys(t *testing.T) (k secureboot.Keys, dir string) {
@@ -80,15 +81,15 @@ func TestSign(t *testing.T) {
 	if check(bad) == nil {
 		t.Error("another kernel passes by the same signature")
 	}
-	plain, signatures, err := secureboot.Split(image)
+	plain, signatures, err := uefi.Split(image)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fresh, none, err := secureboot.Split(testuki.Make("kernel", "ram"))
+	fresh, none, err := uefi.Split(testuki.Make("kernel", "ram"))
 	if err != nil || len(none) != 0 || !bytes.Equal(fresh, plain) {
 		t.Errorf("without signatures the two differ: %v", err)
 	}
-	if again, err := secureboot.Join(fresh, signatures); err != nil || !bytes.Equal(again, image) {
+	if again, err := uefi.Join(fresh, signatures); err != nil || !bytes.Equal(again, image) {
 		t.Errorf("with the signatures the two differ: %v", err)
 	}
 }
@@ -119,23 +120,6 @@ func TestEnrolment(t *testing.T) {
 			t.Errorf("%s is another each time", name)
 		}
 	}
-}
-
-func FuzzSplit(f *testing.F) {
-	f.Add(testuki.Make("kernel", "ram"))
-	f.Fuzz(func(t *testing.T, image []byte) {
-		plain, signatures, err := secureboot.Split(image)
-		if err != nil {
-			return
-		}
-		whole, err := secureboot.Join(plain, signatures)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if again, table, err := secureboot.Split(whole); len(signatures) > 0 && (err != nil || !bytes.Equal(again, plain) || !bytes.Equal(table, signatures)) {
-			t.Errorf("taken apart and put together it is another: %v", err)
-		}
-	})
 }
 
 // TestBuiltAgain: with another's signatures, equal programs are equal and others are not.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"maps"
 	"slices"
+
+	"github.com/vosbed/vosbed/internal/uefi"
 )
 
 // Programs that are signed.
@@ -28,15 +30,15 @@ func (g Given) Enrolment() (map[string][]byte, error) { return g.Files, nil }
 
 // Sign puts his signatures on a program.
 func (g Given) Sign(name string, image []byte) ([]byte, error) {
-	plain, _, err := Split(image)
+	plain, _, err := uefi.Split(image)
 	if err != nil {
 		return nil, err
 	}
-	_, signatures, err := Split(g.Programs[name])
+	_, signatures, err := uefi.Split(g.Programs[name])
 	if err != nil {
 		return nil, fmt.Errorf("take the signatures of %s: %w", name, err)
 	}
-	return Join(plain, signatures)
+	return uefi.Join(plain, signatures)
 }
 
 // Bounds of a package of keys in bytes.

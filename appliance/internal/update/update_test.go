@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,6 +32,7 @@ type bench struct {
 	boot     slots.Partition
 	key      minisign.SecretKey
 	restarts int
+	refuses  error // the firmware's
 }
 
 func newBench(t *testing.T) *bench {
@@ -55,6 +58,7 @@ func newBench(t *testing.T) *bench {
 		KeyFile: filepath.Join(b.boot.Dir, "release.pub"), Version: "1.0.0", Dir: filepath.Join(dir, "state"),
 		Config:  func() ([]byte, error) { return []byte("node: 1\n"), nil },
 		Mount:   func(use func(slots.Partition) error) error { return use(b.boot) },
+		Accepts: func(io.Reader) error { return b.refuses },
 		Restart: func() error { b.restarts++; return nil },
 	}
 	b.start("1.0.0")
@@ -170,6 +174,31 @@ func TestUpdateAndBack(t *testing.T) {
 	}
 	if err := b.Restart(Picture{}); !errors.As(err, &no) {
 		t.Errorf("restart into nothing: %v", err)
+	}
+}
+
+// TestFirmwareRefuses: what the firmware would not start is not installed, and a damaged
+// archive is called damaged.
+func TestFirmwareRefuses(t *testing.T) {
+	b := newBench(t)
+	b.refuses = errors.New("no key of mine")
+	good := b.archive("1.1.0")
+	before := files(t, b.boot.Dir)
+	var mistake *MistakeError
+	if _, err := b.install(good, Wish{}); !errors.As(err, &mistake) || mistake.Field != "archive" || !errors.Is(err, b.refuses) {
+		t.Errorf("installed: %v", err)
+	}
+	damaged := slices.Clone(good)
+	damaged[len(damaged)-3000] ^= 1
+	if _, err := b.install(damaged, Wish{}); err == nil || errors.Is(err, b.refuses) {
+		t.Errorf("a damaged archive: %v", err)
+	}
+	if after := files(t, b.boot.Dir); !maps.Equal(before, after) {
+		t.Error("the boot partition has changed")
+	}
+	b.refuses = nil
+	if _, err := b.install(good, Wish{}); err != nil {
+		t.Error(err)
 	}
 }
 

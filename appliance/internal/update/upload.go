@@ -1,6 +1,7 @@
 package update
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -158,7 +159,9 @@ func (u *Upload) verify(w Wish) (bundle.Manifest, error) {
 	case order < 0 && !w.Older:
 		return bundle.Manifest{}, &MistakeError{"archive", fmt.Errorf("it holds version %s, which is older than the running %s: allow an older version if it is meant", next, u.m.running)}
 	}
-	if _, err = io.Copy(io.Discard, a); err != nil {
+	refused := u.m.opts.Accepts(a)
+	_, err = io.Copy(io.Discard, a)
+	if err = cmp.Or(err, refused); err != nil { // of a damaged archive nothing else is true
 		return bundle.Manifest{}, &MistakeError{"archive", err}
 	}
 	return a.Manifest, nil

@@ -1,4 +1,4 @@
-package secureboot
+package uefi
 
 import (
 	"bytes"
@@ -76,9 +76,9 @@ func Join(plain, signatures []byte) ([]byte, error) {
 // errGap says that firmware would take another digest.
 var errGap = errors.New("the EFI program has bytes that belong to none of its sections: firmware would not accept a signature")
 
-// gapless makes sure that the sections follow each other to the end: a firmware takes the
+// Gapless makes sure that the sections follow each other to the end: a firmware takes the
 // digest section by section.
-func gapless(image []byte) error {
+func Gapless(image []byte) error {
 	f, err := pe.NewFile(bytes.NewReader(image))
 	if err != nil {
 		return errors.Join(errNoImage, err)
@@ -102,9 +102,9 @@ func gapless(image []byte) error {
 	return nil
 }
 
-// digest is Authenticode's, of what Split left: all but the checksum and the entry of the
+// Digest is Authenticode's, of what Split left: all but the checksum and the entry of the
 // signatures.
-func digest(plain []byte) ([sha256.Size]byte, error) {
+func Digest(plain []byte) ([sha256.Size]byte, error) {
 	opt, err := optional(plain)
 	if err != nil {
 		return [sha256.Size]byte{}, err
@@ -116,27 +116,32 @@ func digest(plain []byte) ([sha256.Size]byte, error) {
 	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
-// Sign signs an EFI program; signatures that it had are gone.
-func (k Key) Sign(image []byte) ([]byte, error) {
-	plain, _, err := Split(image)
-	if err != nil {
-		return nil, err
-	}
-	if err = gapless(plain); err != nil {
-		return nil, err
-	}
-	sum, err := digest(plain)
-	if err != nil {
-		return nil, err
-	}
-	signature, err := k.imageSignature(sum)
-	if err != nil {
-		return nil, err
-	}
+// Table makes a table of signatures, as Join takes it, of one in PKCS #7.
+func Table(signature []byte) []byte {
 	padded := (len(signature) + certificateAlign - 1) / certificateAlign * certificateAlign
 	table := binary.LittleEndian.AppendUint32(nil, uint32(sizeCertificate+len(signature)))
 	table = binary.LittleEndian.AppendUint16(table, certRevision)
 	table = binary.LittleEndian.AppendUint16(table, certPKCS7)
-	table = append(append(table, signature...), make([]byte, padded-len(signature))...)
-	return Join(plain, table)
+	return append(append(table, signature...), make([]byte, padded-len(signature))...)
 }
+
+// signaturesIn is the inverse of Table, of any number; others than PKCS #7 are left out.
+func signaturesIn(table []byte) ([][]byte, error) {
+	var out [][]byte
+	for len(table) > 0 {
+		if len(table) < sizeCertificate {
+			return nil, errTable
+		}
+		size := int64(binary.LittleEndian.Uint32(table))
+		if size < sizeCertificate || size > int64(len(table)) {
+			return nil, errTable
+		}
+		if binary.LittleEndian.Uint16(table[6:]) == certPKCS7 {
+			out = append(out, table[sizeCertificate:size])
+		}
+		table = table[min(int64(len(table)), (size+certificateAlign-1)/certificateAlign*certificateAlign):]
+	}
+	return out, nil
+}
+
+var errTable = errors.New("the table of signatures is damaged")
