@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -52,6 +53,7 @@ func SumOf(part []byte) string {
 func (m *machine) complete(ctx context.Context) {
 	m.awaitDaemon(ctx)
 	m.trouble("unpack the later part of the system", m.withBoot(ctx, func(p slots.Partition) error { return unpackLater(p.Dir, "/") }))
+	m.trouble("repair the boot partition", slots.Repair(bootDir, m.checkBoot))
 	m.trouble("mount the firmware's variables", mountFirmware())
 	close(m.whole)
 	m.trouble("configure chrony", writeChrony())
@@ -59,6 +61,23 @@ func (m *machine) complete(ctx context.Context) {
 	if exists(sshOn) {
 		m.trouble("start sshd", m.startSSH())
 	}
+}
+
+// checkBoot mends the file system of the boot partition.
+func (m *machine) checkBoot(dev string) error {
+	const mended = 1 // fsck.fat(8): errors were found, and mended
+	cmd := exec.CommandContext(m.life, "/sbin/fsck.fat", "-a", "-w", dev)
+	said := &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = said, said
+	err := m.children.wait(cmd)
+	if status, ok := errors.AsType[*exec.ExitError](err); ok && status.ExitCode() == mended {
+		m.log.WarnContext(m.life, "the boot partition was mended", "fsck", said.String())
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(said.Bytes()))
+	}
+	return nil
 }
 
 // awaitDaemon waits until the daemon answers, and a moment for its pages.

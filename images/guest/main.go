@@ -55,8 +55,6 @@ type machine struct {
 	// end is sent how the machine shall end.
 	end chan int
 
-	boot sync.Mutex // held while the boot partition is mounted
-
 	mu       sync.Mutex
 	troubles []string // of the start, for the console
 	death    string   // how the daemon ended last

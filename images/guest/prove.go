@@ -81,8 +81,6 @@ func (m *machine) withBoot(ctx context.Context, use func(slots.Partition) error)
 	if _, err := partition(ctx, slots.BootPartition, func() {}); err != nil {
 		return err
 	}
-	m.boot.Lock() // two look at it: they take turns
-	defer m.boot.Unlock()
 	_ = m.loader.load(fatModules()...) // if that fails the mount says so
 	return slots.Mounting(bootDir)(use)
 }

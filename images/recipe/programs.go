@@ -21,6 +21,7 @@ func programs() map[string][]string {
 		"chrony":              {"/usr/sbin/chronyd", "/usr/bin/chronyc"},
 		"tcpdump":             {"/usr/bin/tcpdump"},
 		"nftables":            {"/usr/sbin/nft"},
+		"dosfstools":          {"/sbin/fsck.fat"},
 	}
 }
 
