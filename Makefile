@@ -55,20 +55,20 @@ image-bench: setup-image ## time five boots by BIOS and five by UEFI, on a machi
 	@VOSBED_REQUIRE=image VOSBED_IMAGE=$(CURDIR)/out/images VOSBED_BOOTS=5 $(GO) test -count=1 -v -timeout 30m -run '^TestBench$$' ./images/matrix
 
 # Tests of what this machine's kernel may lack, in the kernel that the appliance has.
-IN_KERNEL = VOSBED_REQUIRE=root,ipvs,vlan,netem,warp CGO_ENABLED=0 $(GO) test -trimpath -count=1
+IN_KERNEL = VOSBED_REQUIRE=root,ipvs,vlan,bond,netem,warp CGO_ENABLED=0 $(GO) test -trimpath -count=1
 VMEXEC    = $(CURDIR)/bin/vmexec
 DATAPLANE = ./appliance/internal/dataplane
 
-test-kernel: bin/vmexec ## tests that need IPVS, VLAN or netem, in Debian's kernels (needs qemu-system-x86)
+test-kernel: bin/vmexec ## tests that need IPVS, VLANs, bonds or netem, in Debian's kernels (needs qemu-system-x86)
 	@VOSBED_REQUIRE=machine CGO_ENABLED=0 $(GO) test -trimpath -count=1 ./cmd/vmexec
 	@$(IN_KERNEL) -exec "$(VMEXEC)" ./images/vmexec
 	@$(IN_KERNEL) -exec "$(VMEXEC) -kernel 6.12" ./images/vmexec
 	@$(IN_KERNEL) -exec "$(VMEXEC) -warp" $(DATAPLANE)/ipvs
 	@$(IN_KERNEL) -exec "$(VMEXEC) -warp -kernel 6.12" $(DATAPLANE)/ipvs
-	@$(IN_KERNEL) -exec "$(VMEXEC)" -run '^TestTCPThrough(DirectRouting|AVLAN)$$/^clsact$$' $(DATAPLANE)/ebpf
-	@$(IN_KERNEL) -exec "$(VMEXEC) -kernel 6.12" -run '^TestTCPThrough(DirectRouting|AVLAN)$$' $(DATAPLANE)/ebpf
-	@$(IN_KERNEL) -exec "$(VMEXEC)" -run 'VLAN|AnnouncementsReach' ./appliance/internal/system ./appliance/internal/vip
-	@$(IN_KERNEL) -exec "$(VMEXEC) -kernel 6.12" -run 'VLAN|AnnouncementsReach' ./appliance/internal/system ./appliance/internal/vip
+	@$(IN_KERNEL) -exec "$(VMEXEC)" -run '^TestTCPThrough(DirectRouting|AVLAN|ABond)$$/^clsact$$' $(DATAPLANE)/ebpf
+	@$(IN_KERNEL) -exec "$(VMEXEC) -kernel 6.12" -run '^TestTCPThrough(DirectRouting|AVLAN|ABond)$$' $(DATAPLANE)/ebpf
+	@$(IN_KERNEL) -exec "$(VMEXEC)" -run 'VLAN|Bond|AnnouncementsReach' ./appliance/internal/system ./appliance/internal/vip
+	@$(IN_KERNEL) -exec "$(VMEXEC) -kernel 6.12" -run 'VLAN|Bond|AnnouncementsReach' ./appliance/internal/system ./appliance/internal/vip
 
 relock: bin/vmexec bin/mkimage ## pin the newest Debian packages that apt knows (apt-get update first)
 	@bin/vmexec -relock images/vmexec/lock.json

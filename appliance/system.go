@@ -63,6 +63,7 @@ func (a *Appliance) unfit(cfg lb.Config) []draft.Mistake {
 		return out
 	}
 	for i, one := range cfg.Node.System.Interfaces {
+		out = append(out, unfitMembers(cfg.Node.System, facts, i)...)
 		if v := one.VLAN; !v.Zero() && !there(cfg.Node.System, facts, v.Link) {
 			out = append(out, draft.Mistake{
 				Path: fmt.Sprintf("node.system.interfaces[%d].vlan.link", i), Message: fmt.Sprintf("there is no interface %q on this machine that could carry VLAN %d", v.Link, v.ID),
@@ -81,10 +82,34 @@ func (a *Appliance) unfit(cfg lb.Config) []draft.Mistake {
 	return out
 }
 
-// there says whether the machine has an interface, or will have it as a VLAN.
+// unfitMembers tells what an interface is to be made of and this machine has not, or has as
+// something else.
+func unfitMembers(want lb.System, facts system.Facts, i int) (out []draft.Mistake) {
+	bond := want.Interfaces[i]
+	for j, name := range bond.Bond.Members {
+		m := draft.Mistake{Path: fmt.Sprintf("node.system.interfaces[%d].bond.members[%d]", i, j)}
+		k := slices.IndexFunc(facts.NICs, func(n system.NIC) bool { return n.Name == name })
+		switch {
+		case k < 0:
+			m.Message = fmt.Sprintf("there is no interface %q on this machine that could be a member of %s", name, bond.Name)
+			m.Hint = "write the names of network cards that Network Interface Configuration (lbctl system) shows"
+		case slices.ContainsFunc(facts.NICs[k].Addrs, foreign):
+			m.Message = fmt.Sprintf("%s has an address by others, which would be lost as a member of %s", name, bond.Name)
+			m.Hint = "remove it where it was made, or use another network card"
+		default:
+			continue
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+func foreign(h system.Held) bool { return h.Origin == system.Foreign }
+
+// there says whether the machine has an interface, or will have it as a VLAN or a bond.
 func there(want lb.System, facts system.Facts, name string) bool {
 	i, ours := want.Interface(name)
-	return ours && !i.VLAN.Zero() || slices.ContainsFunc(facts.NICs, func(n system.NIC) bool { return n.Name == name })
+	return ours && (!i.VLAN.Zero() || !i.Bond.Zero()) || slices.ContainsFunc(facts.NICs, func(n system.NIC) bool { return n.Name == name })
 }
 
 // keeps says whether a node would have an address: by its configuration, or as somebody
@@ -99,8 +124,11 @@ func keeps(want lb.System, facts system.Facts, need config.Need) bool {
 	}
 	for _, nic := range facts.NICs {
 		i, _ := want.Interface(nic.Name)
+		if i.Disabled || want.BondOf(nic.Name) != "" {
+			continue
+		}
 		for _, h := range nic.Addrs {
-			if !i.Disabled && h.Origin == system.Foreign && h.Prefix.Addr() == need.Addr {
+			if foreign(h) && h.Prefix.Addr() == need.Addr {
 				return true
 			}
 		}
@@ -150,6 +178,7 @@ func (b backend) System(context.Context) (api.System, error) {
 		if v := n.VLAN; !v.Zero() {
 			one.VLAN = &api.NICVLAN{Link: v.Link, ID: v.ID}
 		}
+		one.Bond, one.BondOf = bondShown(n.Bond), n.BondOf
 		for _, h := range n.Addrs {
 			one.Addresses = append(one.Addresses, api.NICAddress{Address: h.Prefix.String(), Origin: string(h.Origin)})
 		}
@@ -166,6 +195,17 @@ func (b backend) System(context.Context) (api.System, error) {
 		out.Routes = append(out.Routes, one)
 	}
 	return out, nil
+}
+
+func bondShown(f system.BondFact) *api.NICBond {
+	if f.Mode == "" {
+		return nil
+	}
+	out := &api.NICBond{Mode: f.Mode, Members: []api.NICMember{}}
+	for _, m := range f.Members {
+		out.Members = append(out.Members, api.NICMember{Name: m.Name, Carrier: m.Carrier, Active: m.Active})
+	}
+	return out
 }
 
 // some is a list that JSON shows as one, whatever it holds.

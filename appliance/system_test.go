@@ -56,6 +56,21 @@ func TestMachineOnTrial(t *testing.T) {
 		t.Errorf("%+v, %v", d, err)
 	}
 	n.must(n.client.Discard(t.Context(), ""))
+	n.must(n.client.SetSystem(t.Context(), "", api.Fields{"interfaces[0].name": "bond0", "interfaces[0].bond.members": "svc0,eth9"}))
+	d, err = n.client.Draft(t.Context())
+	n.must(err)
+	var told []string
+	for _, m := range d.Mistakes {
+		told = append(told, m.Path+" "+m.Message)
+	}
+	for _, want := range []string{
+		"interfaces[0].bond.members[0] svc0 has an address by others", `interfaces[0].bond.members[1] there is no interface "eth9" on this machine that could be a member of bond0`,
+	} {
+		if !strings.Contains(strings.Join(told, "\n"), want) {
+			t.Errorf("%q is not told: %q", want, told)
+		}
+	}
+	n.must(n.client.Discard(t.Context(), ""))
 	n.must(os.WriteFile(n.file(), []byte("node: {name: lb1, system: {time: {zone: Mars/Base}}}\n"), 0o600))
 	n.refused(`node.system.time.zone: this machine has no time zone "Mars/Base"`)
 }

@@ -41,6 +41,8 @@ type NIC struct {
 	Carrier   bool         `json:"carrier"`
 	SpeedMbps int          `json:"speed_mbps,omitempty"`
 	VLAN      *NICVLAN     `json:"vlan,omitempty"`
+	Bond      *NICBond     `json:"bond,omitempty"`
+	BondOf    string       `json:"bond_of,omitempty"` // the bond that it is a member of
 	Lease     *NICLease    `json:"lease,omitempty"`
 	Addresses []NICAddress `json:"addresses"`
 }
@@ -59,6 +61,30 @@ type NICLease struct {
 	Server  string    `json:"server"`
 	Renew   time.Time `json:"renew"`
 	End     time.Time `json:"end"`
+}
+
+// NICBond is of what members an interface is made. Mode is Linux's word: active-backup.
+type NICBond struct {
+	Mode    string      `json:"mode"`
+	Members []NICMember `json:"members"`
+}
+
+// NICMember is a member of a bond: whether it has a cable, and whether packets go by it.
+type NICMember struct {
+	Name    string `json:"name"`
+	Carrier bool   `json:"carrier"`
+	Active  bool   `json:"active"`
+}
+
+// State is the member's in a word.
+func (m NICMember) State() string {
+	switch {
+	case m.Active:
+		return "active"
+	case m.Carrier:
+		return "stands by"
+	}
+	return "no cable"
 }
 
 // NICAddress is an address with the length of its network's prefix.

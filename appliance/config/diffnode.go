@@ -53,6 +53,9 @@ func interfaceItems(n lb.Node) (out []item) {
 		if f.VLAN.ID != nil {
 			text += fmt.Sprintf(", VLAN %d of %s", *f.VLAN.ID, f.VLAN.Link)
 		}
+		if len(f.Bond.Members) > 0 {
+			text += fmt.Sprintf(", bond of %s (%s)", strings.Join(f.Bond.Members, ", "), f.Bond.Mode)
+		}
 		if f.MTU != nil {
 			text += fmt.Sprintf(", MTU %d", *f.MTU)
 		}

@@ -120,6 +120,7 @@ func validateInterfaces(r *reader, all []lb.Interface) {
 	}
 	if len(all) <= maxItems { // who carries whom is looked for again and again
 		validateVLANs(r, all)
+		validateBonds(r, all)
 	}
 }
 
@@ -220,6 +221,9 @@ func validateOutlet(r *reader, s lb.System, route lb.Route, path string) {
 		r.fail(path+".via", "%s is this node's own address -- write the router's", route.Via)
 	case ours && iface.Disabled:
 		r.fail(path+".interface", "%s is disabled -- enable it, or choose another interface", route.Interface)
+	case route.Interface != "" && s.BondOf(route.Interface) != "":
+		bond := s.BondOf(route.Interface)
+		r.fail(path+".interface", "%s is a member of %s -- write %s", route.Interface, bond, bond)
 	case linkLocal && route.Interface == "":
 		r.fail(path+".interface", "%s is link-local, which every network has -- add interface:", route.Via)
 	case unsure(s): // what is in no network cannot be told

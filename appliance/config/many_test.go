@@ -15,7 +15,7 @@ func TestManyVLANs(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("node:\n  name: lb1\n  system:\n    interfaces:\n")
 	for i := 3000; i > 0; i-- {
-		fmt.Fprintf(&b, "      - {name: v%d, vlan: {link: v%d, id: 1}}\n", i, i-1)
+		fmt.Fprintf(&b, "      - {name: v%d, vlan: {link: v%d, id: 1}, bond: {members: [v%d]}}\n", i, i-1, i-1)
 	}
 	begun := time.Now()
 	_, err := config.Parse("config.yaml", []byte(b.String()))

@@ -30,6 +30,7 @@ type interfaceFile struct {
 	Addresses []string `yaml:"addresses,omitempty,flow"`
 	DHCP      *bool    `yaml:"dhcp,omitempty"`
 	VLAN      vlanFile `yaml:"vlan,omitempty,flow"`
+	Bond      bondFile `yaml:"bond,omitempty,flow"`
 	MTU       *int     `yaml:"mtu,omitempty"`
 	Enabled   *bool    `yaml:"enabled,omitempty"`
 }
@@ -77,7 +78,8 @@ func (r *reader) iface(f interfaceFile, path string) lb.Interface {
 	if f.MTU != nil && *f.MTU == 0 {
 		r.fail(path+".mtu", "0 is no MTU -- leave the key out to keep the interface's own")
 	}
-	out := lb.Interface{Name: f.Name, MTU: or(f.MTU, 0), VLAN: r.vlan(f.VLAN, path+".vlan"), DHCP: or(f.DHCP, false), Disabled: !or(f.Enabled, true)}
+	out := lb.Interface{Name: f.Name, MTU: or(f.MTU, 0), DHCP: or(f.DHCP, false), Disabled: !or(f.Enabled, true)}
+	out.VLAN, out.Bond = r.vlan(f.VLAN, path+".vlan"), r.bond(f.Bond, path+".bond")
 	for i, a := range f.Addresses {
 		out.Addrs = append(out.Addrs, r.network(r.item(fmt.Sprintf("%s.addresses[%d]", path, i)), a))
 	}
@@ -169,7 +171,7 @@ func systemToFile(s lb.System) systemFile {
 		f.Graphing.Enabled = new(false)
 	}
 	for _, i := range s.Interfaces {
-		one := interfaceFile{Name: i.Name, VLAN: vlanToFile(i.VLAN), Enabled: new(!i.Disabled)}
+		one := interfaceFile{Name: i.Name, VLAN: vlanToFile(i.VLAN), Bond: bondToFile(i.Bond), Enabled: new(!i.Disabled)}
 		if i.DHCP {
 			one.DHCP = new(true)
 		}
@@ -214,7 +216,7 @@ func canonicalSystem(s lb.System) lb.System {
 	list := some(s.Interfaces)
 	s.Interfaces = nil
 	for _, i := range list {
-		i.Addrs = some(i.Addrs)
+		i.Addrs, i.Bond.Members = some(i.Addrs), some(i.Bond.Members)
 		s.Interfaces = append(s.Interfaces, i)
 	}
 	return s

@@ -52,6 +52,7 @@ func TestTheReferencesMachine(t *testing.T) {
 			{Name: "eth1", Addrs: prefixes("10.94.0.1/30")},
 			{Name: "eth2", DHCP: true},
 			{Name: "eth1.100", VLAN: lb.VLAN{Link: "eth1", ID: 100}, Addrs: prefixes("10.100.0.1/24")},
+			{Name: "bond0", Bond: lb.Bond{Members: []string{"eth3", "eth4"}}, Addrs: prefixes("10.95.0.1/24")},
 		},
 		Routes: []lb.Route{
 			{To: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("192.168.94.1")},

@@ -31,8 +31,9 @@ type DNS struct {
 type Interface struct {
 	Name  string
 	Addrs []netip.Prefix // an address with the length of its network's prefix
-	MTU   int            // bytes, 0 = as it is; of a VLAN that of its link
+	MTU   int            // bytes, 0 = as it is; of a VLAN that of its link, of a bond 1500
 	VLAN  VLAN
+	Bond  Bond
 	// DHCP leases an IPv4 address besides, with a default gateway and, where there is no
 	// DNS here, name servers.
 	DHCP bool

@@ -186,7 +186,9 @@ const machine = `{"hostname":"debian","resolver":{"file":"/etc/resolv.conf","ser
 	"clock":{"now":"2026-03-04T12:00:00Z","zone":"UTC","synchronized":true,"error_ms":1.5},"problems":["DNS: /etc/resolv.conf is a link"],
 	"interfaces":[{"name":"eth0","mac":"02:00:00:00:00:01","mtu":1500,"up":true,"carrier":true,"speed_mbps":1000,"addresses":[
 		{"address":"192.168.94.101/24","origin":"configured"},{"address":"192.168.94.110/32","origin":"vip"},{"address":"172.16.0.9/12","origin":"other"}]},
-		{"name":"eth1","mac":"02:00:00:00:00:02","mtu":1500},{"name":"eth2","mac":"02:00:00:00:00:03","mtu":1500,"up":true}],
+		{"name":"eth1","mac":"02:00:00:00:00:02","mtu":1500},{"name":"eth2","mac":"02:00:00:00:00:03","mtu":1500,"up":true},
+		{"name":"bond0","mac":"02:00:00:00:00:04","mtu":1500,"up":true,"carrier":true,"bond":{"mode":"active-backup","members":[{"name":"eth3","carrier":true,"active":true},{"name":"eth4","carrier":true}]}},
+		{"name":"eth4","mac":"02:00:00:00:00:04","mtu":1500,"up":true,"carrier":true,"bond_of":"bond0"}],
 	"routes":[{"to":"default","via":"172.16.0.1","interface":"eth0","origin":"other"},{"to":"192.168.94.0/24","interface":"eth0","origin":"kernel"}]}`
 
 func (f *fake) refuses(w http.ResponseWriter, r *http.Request) bool {

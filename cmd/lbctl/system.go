@@ -25,6 +25,8 @@ does not cut the node off.`,
   lbctl set system interfaces[0].name=eth1 interfaces[0].addresses=10.94.0.1/30
   lbctl set system interfaces[1].name=eth1.100 interfaces[1].vlan.link=eth1 \
                    interfaces[1].vlan.id=100 interfaces[1].addresses=10.100.0.1/24
+  lbctl set system interfaces[0].name=bond0 interfaces[0].bond.members=eth2,eth3 \
+                   interfaces[0].addresses=10.95.0.1/24
   lbctl set system interfaces[0].name=eth0 interfaces[0].dhcp=true
   lbctl set node management_dhcp=eth0
   lbctl changes && lbctl apply --trial 60s
@@ -52,7 +54,7 @@ func systemText(s api.System, colored bool) string {
 	fmt.Fprintf(&b, "clock     %s, zone %s, %s\n", s.Clock.Now.UTC().Format(time.RFC3339), orWord(s.Clock.Zone, "not known"), sync)
 	nics := table{rows: [][]cell{row("INTERFACE", "LINK", "MAC", "MTU", "SPEED", "ADDRESSES")}}
 	for _, n := range s.Interfaces {
-		nics.rows = append(nics.rows, nicRow(n))
+		nics.rows = append(nics.rows, nicRow(n, s.Interfaces))
 	}
 	routes := table{rows: [][]cell{row("ROUTE", "VIA", "INTERFACE", "METRIC", "MADE")}}
 	for _, r := range s.Routes {
@@ -65,7 +67,7 @@ func systemText(s api.System, colored bool) string {
 	return b.String()
 }
 
-func nicRow(n api.NIC) []cell {
+func nicRow(n api.NIC, all []api.NIC) []cell {
 	link := cell{"✖ no cable", red}
 	switch {
 	case !n.Up:
@@ -85,9 +87,30 @@ func nicRow(n api.NIC) []cell {
 	if v := n.VLAN; v != nil {
 		name += fmt.Sprintf(" (VLAN %d of %s)", v.ID, v.Link)
 	}
+	if n.Bond != nil {
+		name += " (bond, " + n.Bond.Mode + ")"
+	}
+	if n.BondOf != "" {
+		name += " (" + inBond(n, all) + ")"
+	}
 	out := row(name, "", n.MAC, strconv.Itoa(n.MTU), speed, strings.Join(addrs, " "))
 	out[1] = link
 	return out
+}
+
+// inBond is what an interface does in its bond: "active in bond0".
+func inBond(n api.NIC, all []api.NIC) string {
+	for _, bond := range all {
+		if bond.Name != n.BondOf || bond.Bond == nil {
+			continue
+		}
+		for _, m := range bond.Bond.Members {
+			if m.Name == n.Name {
+				return m.State() + " in " + n.BondOf
+			}
+		}
+	}
+	return "in " + n.BondOf
 }
 
 // made says who made an address or a route.

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -238,6 +240,34 @@ func TestVLAN(t *testing.T) {
 	sit(t, d, "", "secret secret", "1", "", "", "-", "", "-", "", "", "", "yes", "yes", "")
 	if got := interfaces(); len(got) != 2 || got[1].Name != "eth0" || got[1].Addrs[0].String() != "10.0.0.5/24" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// The address moves between VLANs of a bond, whose members stay its own.
+func TestBond(t *testing.T) {
+	d := &daemon{password: "secret secret", force: "node:\n  name: lb1\n  management: [\"10.0.0.5:9443\"]\n  system:\n    interfaces:\n    - {name: bond0, bond: {members: [eth0, eth1]}, addresses: [10.0.0.5/24]}\n"}
+	onBond := func(m *console.Machine) {
+		m.Cards = func() []console.Card { return []console.Card{{Name: "eth0"}, {Name: "eth1"}, {Name: "bond0"}} }
+	}
+	bond := lb.Bond{Members: []string{"eth0", "eth1"}}
+	for _, tt := range []struct {
+		vlan string
+		want []lb.Interface
+	}{
+		{"100", []lb.Interface{{Name: "bond0", Bond: bond}, {Name: "bond0.100", VLAN: lb.VLAN{Link: "bond0", ID: 100}, Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.5/24")}}}},
+		{"-", []lb.Interface{{Name: "bond0", Bond: bond, Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.5/24")}}}},
+	} {
+		said := sitAt(t, d, onBond, "", "secret secret", "1", "", "", tt.vlan, "", "-", "", "", "", "yes", "yes", "")
+		if !strings.Contains(said, "1  bond0") {
+			t.Errorf("members are offered:\n%s", said)
+		}
+		cfg, err := config.ParseDraft("config", []byte(d.force))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, d.force)
+		}
+		if got := cfg.Node.System.Interfaces; !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%+v, want %+v", got, tt.want)
+		}
 	}
 }
 

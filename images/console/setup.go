@@ -30,11 +30,11 @@ func (m *Machine) setUpNetwork(ctx context.Context, t Terminal) error {
 	if err != nil {
 		return err
 	}
-	vlans := func(c Card) bool {
+	taken := func(c Card) bool { // VLANs have their own question, and members are their bond's
 		i, ours := cfg.Node.System.Interface(c.Name)
-		return ours && !i.VLAN.Zero()
+		return ours && !i.VLAN.Zero() || cfg.Node.System.BondOf(c.Name) != ""
 	}
-	answered, err := ask(t, slices.DeleteFunc(m.Cards(), vlans), presentIn(cfg))
+	answered, err := ask(t, slices.DeleteFunc(m.Cards(), taken), presentIn(cfg))
 	if err != nil {
 		return err
 	}

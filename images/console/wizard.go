@@ -298,21 +298,23 @@ func (s setup) manage(n *lb.Node, before setup) {
 }
 
 // interfaces are those of a configuration with the answers in place of what was before. A
-// VLAN needs its card up, without an address.
+// VLAN needs its card up, without an address. A card that is a bond stays one.
 func (s setup) interfaces(have []lb.Interface, before setup) []lb.Interface {
 	out := slices.DeleteFunc(slices.Clone(have), func(i lb.Interface) bool {
 		return i.Name == before.name() || i.Name == s.name() || i.Name == s.Card && len(i.Addrs) == 0 && !i.DHCP
 	})
+	card, _ := lb.System{Interfaces: have}.Interface(s.Card)
 	one := lb.Interface{Name: s.name(), DHCP: s.Address.DHCP}
 	if s.Address.IsValid() {
 		one.Addrs = []netip.Prefix{s.Address.Prefix}
 	}
 	if s.VLAN == 0 {
+		one.Bond = card.Bond
 		return append(out, one)
 	}
 	one.VLAN = lb.VLAN{Link: s.Card, ID: s.VLAN}
 	if !slices.ContainsFunc(out, func(i lb.Interface) bool { return i.Name == s.Card }) {
-		out = append(out, lb.Interface{Name: s.Card})
+		out = append(out, lb.Interface{Name: s.Card, Bond: card.Bond})
 	}
 	return append(out, one)
 }

@@ -99,11 +99,20 @@ func insert(path string) error {
 		return err
 	}
 	defer f.Close()
-	err = unix.FinitModule(int(f.Fd()), "", 0)
+	err = unix.FinitModule(int(f.Fd()), parameters(path), 0)
 	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENODEV) {
 		return nil // it is there already, or its hardware is not
 	}
 	return err
+}
+
+// parameters are those that a module is loaded with. By itself, bonding makes a bond0 that
+// nobody has asked for.
+func parameters(path string) string {
+	if name, _, _ := strings.Cut(filepath.Base(path), "."); name == "bonding" {
+		return "max_bonds=0"
+	}
+	return ""
 }
 
 // coldplug loads what serves the devices that are there, and again what serves the

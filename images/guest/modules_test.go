@@ -47,6 +47,15 @@ func TestModulesAreLoadedOnceAndInOrder(t *testing.T) {
 	}
 }
 
+// TestBondingMakesNothing: an interface that nobody asked for would be offered as a card.
+func TestBondingMakesNothing(t *testing.T) {
+	for path, want := range map[string]string{"/lib/modules/bonding.ko": "max_bonds=0", "/lib/modules/bonding.ko.xz": "max_bonds=0", "/lib/modules/8021q.ko": ""} {
+		if got := parameters(path); got != want {
+			t.Errorf("%s is loaded with %q, want %q", path, got, want)
+		}
+	}
+}
+
 func TestTheKernelAsks(t *testing.T) {
 	for _, tt := range []struct {
 		argv  string

@@ -20,6 +20,9 @@ func TestKernelHasWhatTestsNeed(t *testing.T) {
 				return netlink.LinkAdd(&netlink.Vlan{LinkAttrs: netlink.LinkAttrs{Name: "v7", ParentIndex: l.Attrs().Index}, VlanId: 7})
 			})
 		},
+		"bond": func() error {
+			return netlink.LinkAdd(netlink.NewLinkBond(netlink.LinkAttrs{Name: "bond7"}))
+		},
 		"netem": func() error {
 			return onDummy(func(l netlink.Link) error {
 				return netlink.QdiscAdd(netlink.NewNetem(

@@ -1,7 +1,7 @@
 // Package system makes the machine what the configuration says of it (guide 14.1.1, Local
-// Configuration): hostname, resolver, addresses (fixed and by DHCP), links, VLANs and
-// routes, time zone and NTP servers. It also reads what the machine is, to be shown beside
-// that.
+// Configuration): hostname, resolver, addresses (fixed and by DHCP), links, VLANs,
+// bonds and routes, time zone and NTP servers. It also reads what the machine is, to be
+// shown beside that.
 //
 // # Whose is what
 //
@@ -11,7 +11,8 @@
 //   - Addresses and routes carry a mark in the kernel (IFA_PROTO, rtm_protocol), so the
 //     next daemon knows them. What is there already by somebody else's hand is left to
 //     them, and serves as well.
-//   - VLANs that were made here bear our alias, and are removed.
+//   - VLANs and bonds that were made here bear our alias, and are removed. Members of such
+//     a bond get their own MAC address, MTU and state back.
 //   - What has one value only (hostname, files, MTU, link up or down) is remembered in the
 //     state file before it is changed the first time, and put back when the part is no
 //     longer configured, unless somebody else has changed it since.

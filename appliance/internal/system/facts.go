@@ -34,6 +34,8 @@ type NIC struct {
 	Carrier   bool // a cable, and a link partner
 	Speed     int
 	VLAN      lb.VLAN    // zero = it is none
+	Bond      BondFact   // of which it is made
+	BondOf    string     // the bond that it is a member of, "" = none
 	Lease     dhcp.Lease // zero = there is none
 	Addrs     []Held
 }
@@ -109,7 +111,10 @@ func nics(names map[int]string) ([]NIC, error) {
 		n := NIC{
 			Name: at.Name, MAC: at.HardwareAddr.String(), MTU: at.MTU,
 			Up: isUp(l), Carrier: at.RawFlags&unix.IFF_LOWER_UP != 0, Speed: speed(at.Name, at.Index),
-			VLAN: vlanOf(l, names),
+			VLAN: vlanOf(l, names), Bond: bondFact(l, links),
+		}
+		if _, member := at.Slave.(*netlink.BondSlave); member {
+			n.BondOf = names[at.MasterIndex]
 		}
 		for _, h := range addrs {
 			if h.Index == at.Index {

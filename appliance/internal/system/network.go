@@ -18,22 +18,25 @@ import (
 // network brings links, addresses and routes to what is wanted. What leads away goes
 // last: new addresses come before old ones go, so that an interface is never without.
 func (p *pass) network() {
-	p.fail("interfaces", p.vlans())
+	p.fail("interfaces", p.stack())
 	links := p.links()
 	p.fail("DHCP", p.lease(links))
 	p.fail("interfaces", p.addresses(links))
 	p.down(links)
 	p.fail("routes", p.routes(links))
-	p.fail("interfaces", errors.Join(p.formerVLANs(), p.formerLinks()))
+	p.fail("interfaces", errors.Join(p.unstack(), p.formerLinks()))
 }
 
 // links finds the interfaces that are configured, and brings those up that are enabled.
 func (p *pass) links() map[string]netlink.Link {
 	found := map[string]netlink.Link{}
 	for _, want := range p.want.Stacked() {
+		if p.want.BondOf(want.Name) != "" {
+			continue // it is as its bond is
+		}
 		l, err := netlink.LinkByName(want.Name)
-		if missing(err) && !want.VLAN.Zero() {
-			continue // told by vlans
+		if missing(err) && (!want.VLAN.Zero() || !want.Bond.Zero()) {
+			continue // told by stack
 		}
 		if missing(err) {
 			p.fail("interface "+want.Name, errors.New("there is no such interface on this machine: remove it from node.system, or mend its name"))
@@ -82,11 +85,10 @@ func (p *pass) size(l netlink.Link, want lb.Interface) error {
 	mtu := want.MTU
 	known, ours := p.state.kept.Links[want.Name]
 	if mtu == 0 && madeHere(l) {
-		carrier, err := netlink.LinkByIndex(l.Attrs().ParentIndex)
-		if err != nil {
+		var err error
+		if mtu, err = usualMTU(l); err != nil {
 			return err
 		}
-		mtu = carrier.Attrs().MTU
 	}
 	if mtu == 0 {
 		if !ours || known.OursMTU == 0 || known.OursMTU != l.Attrs().MTU {
@@ -104,6 +106,18 @@ func (p *pass) size(l netlink.Link, want lb.Interface) error {
 		return fmt.Errorf("set the MTU %d: %w", mtu, err)
 	}
 	return nil
+}
+
+// usualMTU is that of a link that was made here: of a VLAN it is what carries it has.
+func usualMTU(l netlink.Link) (int, error) {
+	if _, bond := l.(*netlink.Bond); bond {
+		return bondMTU, nil
+	}
+	carrier, err := netlink.LinkByIndex(l.Attrs().ParentIndex)
+	if err != nil {
+		return 0, err
+	}
+	return carrier.Attrs().MTU, nil
 }
 
 // turn takes a link up or down.
@@ -145,7 +159,7 @@ func (p *pass) down(links map[string]netlink.Link) {
 func (p *pass) formerLinks() error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(p.state.kept.Links)) {
-		if _, wanted := p.want.Interface(name); wanted {
+		if _, wanted := p.want.Interface(name); wanted || p.want.BondOf(name) != "" {
 			continue
 		}
 		if err := former(name, p.state.kept.Links[name]); err != nil {

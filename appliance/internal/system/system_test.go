@@ -116,6 +116,9 @@ func (m *machine) kernel() (out []string) {
 		}
 		for _, n := range f.NICs {
 			out = append(out, fmt.Sprintf("%s mtu %d up %t", n.Name, n.MTU, n.Up))
+			if n.Bond.Mode != "" {
+				out = append(out, n.Name+" "+bondText(n.Bond))
+			}
 			for _, h := range n.Addrs {
 				out = append(out, fmt.Sprintf("%s %s %s", n.Name, h.Prefix, h.Origin))
 			}

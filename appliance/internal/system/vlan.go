@@ -26,22 +26,31 @@ func vlanOf(l netlink.Link, names map[int]string) lb.VLAN {
 	return lb.VLAN{Link: names[v.ParentIndex], ID: v.VlanId}
 }
 
-// vlans removes those of ours that are in the way of what is wanted or, at the end, are
-// wanted no longer, and makes those that are missing.
-func (p *pass) vlans() error {
+// stack makes the VLANs and bonds that are missing, after those of ours have gone that are
+// in their way. Others of ours that are wanted no longer go at the end.
+func (p *pass) stack() error {
+	err := errors.Join(p.clear(), p.release())
+	for _, want := range p.want.Stacked() {
+		switch {
+		case !want.Bond.Zero():
+			p.fail("interface "+want.Name, p.bond(want))
+		case !want.VLAN.Zero():
+			p.fail("interface "+want.Name, p.vlan(want))
+		}
+	}
+	return err
+}
+
+// clear removes what is in the way.
+func (p *pass) clear() error {
 	have, names, err := allLinks()
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, l := range have {
-		if p.inTheWay(l, vlanOf(l, names)) {
+		if madeHere(l) && p.inTheWay(l, vlanOf(l, names)) {
 			errs = append(errs, remove(l))
-		}
-	}
-	for _, want := range p.want.Stacked() {
-		if !want.VLAN.Zero() {
-			p.fail("interface "+want.Name, p.vlan(want))
 		}
 	}
 	return errors.Join(errs...)
@@ -61,11 +70,14 @@ func allLinks() ([]netlink.Link, map[int]string, error) {
 }
 
 // inTheWay says whether a link of ours has the name or the number of another one that is
-// wanted.
+// wanted. A bond that is not wanted is in the way of its members.
 func (p *pass) inTheWay(l netlink.Link, is lb.VLAN) bool {
-	return madeHere(l) && slices.ContainsFunc(p.want.Interfaces, func(i lb.Interface) bool {
-		return (i.Name == l.Attrs().Name) != (i.VLAN == is)
-	})
+	name := l.Attrs().Name
+	if _, bond := l.(*netlink.Bond); bond {
+		want, _ := p.want.Interface(name)
+		return want.Bond.Zero()
+	}
+	return slices.ContainsFunc(p.want.Interfaces, func(i lb.Interface) bool { return (i.Name == name) != (i.VLAN == is) })
 }
 
 // vlan makes one that is missing.
@@ -105,8 +117,8 @@ func (p *pass) vlan(want lb.Interface) error {
 	return netlink.LinkSetAlias(made, linkMark)
 }
 
-// formerVLANs removes those of ours that are no longer wanted, the uppermost first.
-func (p *pass) formerVLANs() error {
+// unstack removes those of ours that are no longer wanted, the uppermost first.
+func (p *pass) unstack() error {
 	have, _, err := allLinks()
 	if err != nil {
 		return err

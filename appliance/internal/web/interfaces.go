@@ -47,6 +47,17 @@ func (r interfaceRow) VLAN() string {
 	return "VLAN " + r.Configured["vlan.id"] + " of " + r.Configured["vlan.link"]
 }
 
+// Bond is of what it is configured to be made, "" = it is no bond.
+func (r interfaceRow) Bond() string {
+	if r.Configured["bond.members"] == "" {
+		return ""
+	}
+	return "bond of " + strings.ReplaceAll(r.Configured["bond.members"], ",", ", ") + ", " + or(r.Configured["bond.mode"], "active-backup")
+}
+
+// Made says that it is made of others.
+func (r interfaceRow) Made() bool { return r.VLAN() != "" || r.Bond() != "" }
+
 // Wanted are the addresses that are configured.
 func (r interfaceRow) Wanted() []string {
 	return strings.FieldsFunc(r.Configured["addresses"], func(c rune) bool { return c == ',' || c == ' ' })
@@ -110,7 +121,7 @@ func interfaceEditor(name string, f api.Fields) editor {
 	if name != "" {
 		e.Action, s.Title = interfaceForm(name), "Interface "+name
 	} else {
-		s.Inputs = append(s.Inputs, input{Name: "name", Label: "Interface", Value: f["name"], Required: true, Hint: "As the machine calls it: eth0. A VLAN gets this name: eth0.100"})
+		s.Inputs = append(s.Inputs, input{Name: "name", Label: "Interface", Value: f["name"], Required: true, Hint: "As the machine calls it: eth0. A VLAN or bond gets this name: eth0.100, bond0"})
 	}
 	if name == "" || f["vlan.id"] != "" || f["vlan.link"] != "" {
 		s.Inputs = append(s.Inputs,
@@ -118,14 +129,30 @@ func interfaceEditor(name string, f api.Fields) editor {
 			input{Name: "vlan.id", Label: "VLAN ID", Value: f["vlan.id"], Hint: "1 to 4094. Blank: no VLAN"},
 		)
 	}
+	if name == "" || f["bond.members"] != "" || f["bond.mode"] != "" {
+		s.Inputs = append(s.Inputs,
+			input{Name: "bond.members", Label: "Bond of", Value: f["bond.members"], Hint: "Only for a bond: up to 8 network cards that are used for nothing else, with commas: eth2,eth3"},
+			input{Name: "bond.mode", Label: "Bond Mode", Kind: "select", Value: f["bond.mode"], Options: bondModes(), Hint: "All but active-backup need an aggregate at the switch"},
+		)
+	}
 	s.Inputs = append(s.Inputs,
 		input{Name: "dhcp", Label: "DHCP", Kind: "checkbox", Value: or(f["dhcp"], "false"), Hint: "Lease an IPv4 address, a default gateway and name servers. The WebUI is there only where Security > Service Socket Addresses says so"},
 		input{Name: "addresses", Label: "IP Addresses", Value: f["addresses"], Hint: "With the length of the network's prefix, with commas: 192.168.94.101/24. Addresses that others gave the interface stay"},
-		input{Name: "mtu", Label: "MTU", Value: f["mtu"], Hint: "576 to 65535 bytes, from 1280 with IPv6. Blank: the interface's own, of a VLAN that of what carries it"},
+		input{Name: "mtu", Label: "MTU", Value: f["mtu"], Hint: "576 to 65535 bytes, from 1280 with IPv6. Blank: the interface's own, of a VLAN that of what carries it, of a bond 1500"},
 		input{Name: "enabled", Label: "Enabled", Kind: "checkbox", Value: or(f["enabled"], "true"), Hint: "Off: the link is taken down, and what others gave it is lost"},
 	)
 	e.Sections = []section{s}
 	return e
+}
+
+// bondModes are the choices of a form.
+func bondModes() []option {
+	return []option{
+		{"", "as usual: active-backup"},
+		{"active-backup", "active-backup: one member works, the others stand by"},
+		{"802.3ad", "802.3ad: all members work, with LACP at the switch"},
+		{"balance-xor", "balance-xor: all members work, with a fixed aggregate at the switch"},
+	}
 }
 
 // interfaceAt finds what a form is about, and the number that a new one gets.

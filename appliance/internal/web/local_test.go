@@ -46,9 +46,9 @@ func TestInterfaces(t *testing.T) {
 	d.send(eth0, fill(form, map[string]string{"addresses": "10.0.0.1/8"})).leadsTo("/lbadmin/interfaces")
 	has(t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[0].name": "eth0", "system.interfaces[0].addresses": "10.0.0.1/8", "system.interfaces[0].mtu": "1400", "system.interfaces[0].enabled": "false"})
 	d.send(eth1, d.open(eth1).form(eth1)).leadsTo("/lbadmin/interfaces") // the next one of the list
-	has(t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[4].name": "eth1", "system.interfaces[4].enabled": "true"})
+	has(t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[6].name": "eth1", "system.interfaces[6].enabled": "true"})
 	d.send("/lbadmin/interface", url.Values{"name": {"eth9"}, "addresses": {"10.9.0.1/16"}, "tag": {"t1"}}).leadsTo("/lbadmin/interfaces")
-	has(t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[4].name": "eth9", "system.interfaces[4].addresses": "10.9.0.1/16"})
+	has(t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[6].name": "eth9", "system.interfaces[6].addresses": "10.9.0.1/16"})
 	d.send("/lbadmin/interfaces/remove", url.Values{"name": {"eth9"}}).want(404, "not configured")
 	d.vlan(p)
 
@@ -65,13 +65,31 @@ func (d *desk) vlan(list *got) {
 	const add, one = "/lbadmin/interface", "/lbadmin/interface?name=eth1.100"
 	form := fill(d.open(add).form(add), map[string]string{"name": "eth0.7", "vlan.link": "eth0", "vlan.id": "7"})
 	d.send(add, form).leadsTo("/lbadmin/interfaces")
-	has(d.t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[4].name": "eth0.7", "system.interfaces[4].vlan.link": "eth0", "system.interfaces[4].vlan.id": "7"})
+	has(d.t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[6].name": "eth0.7", "system.interfaces[6].vlan.link": "eth0", "system.interfaces[6].vlan.id": "7"})
 	d.send(one, fill(d.open(one).form(one), map[string]string{"vlan.id": "101", "dhcp": "true"})).leadsTo("/lbadmin/interfaces")
 	has(d.t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[2].name": "eth1.100", "system.interfaces[2].vlan.link": "eth1", "system.interfaces[2].vlan.id": "101", "system.interfaces[2].dhcp": "true"})
 	d.lb.answer(putNode, api.Problem{Status: 422, Fields: map[string]string{"system.interfaces[2].vlan.id": "is out of range", "system.interfaces[2].vlan.link": "is not there"}})
 	p := d.send(one, form).want(422)
 	if said := p.control("VLAN ID") + p.control("VLAN of"); !strings.Contains(said, "is out of range") || !strings.Contains(said, "is not there") || p.form(one).Get("vlan.id") != "7" {
 		d.t.Errorf("at the fields: %q", said)
+	}
+}
+
+// TestBonds adds a bond, and changes one.
+func TestBonds(t *testing.T) {
+	t.Parallel()
+	d := sit(t, api.RoleAdmin)
+	d.open("/lbadmin/interfaces").want(200, "bond, active-backup", "eth3: active", "eth4: no cable", "member of bond0", "bond of eth3, eth4, active-backup", "bond of eth5, 802.3ad")
+	const add, one = "/lbadmin/interface", "/lbadmin/interface?name=bond0"
+	form := fill(d.open(add).form(add), map[string]string{"name": "bond2", "bond.members": "eth6,eth7", "bond.mode": "802.3ad"})
+	d.send(add, form).leadsTo("/lbadmin/interfaces")
+	has(t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[6].name": "bond2", "system.interfaces[6].bond.members": "eth6,eth7", "system.interfaces[6].bond.mode": "802.3ad"})
+	d.send(one, fill(d.open(one).form(one), map[string]string{"bond.members": "eth3"})).leadsTo("/lbadmin/interfaces")
+	has(t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.interfaces[4].name": "bond0", "system.interfaces[4].bond.members": "eth3", "system.interfaces[4].bond.mode": "active-backup"})
+	d.lb.answer(putNode, api.Problem{Status: 422, Fields: map[string]string{"system.interfaces[4].bond.members": "is a VLAN", "system.interfaces[4].bond.mode": "does not suit"}})
+	p := d.send(one, form).want(422)
+	if said := p.control("Bond of") + p.control("Bond Mode"); !strings.Contains(said, "is a VLAN") || !strings.Contains(said, "does not suit") || p.form(one).Get("bond.members") != "eth6,eth7" {
+		t.Errorf("at the fields: %q", said)
 	}
 }
 
@@ -134,7 +152,7 @@ func TestNastyMachines(t *testing.T) {
 		d.lb.answer("GET /api/v1/draft/parts/node", api.PartDraft{Tag: nasty, Fields: f})
 		d.lb.answer("GET "+api.PathSystem, api.System{
 			Hostname: nasty, Problems: []string{nasty},
-			Interfaces: []api.NIC{{Name: nasty, MAC: nasty, Up: true, VLAN: &api.NICVLAN{Link: nasty, ID: 7}, Lease: &api.NICLease{Address: nasty, Server: nasty}, Addresses: []api.NICAddress{{Address: nasty, Origin: nasty}}}},
+			Interfaces: []api.NIC{{Name: nasty, MAC: nasty, Up: true, VLAN: &api.NICVLAN{Link: nasty, ID: 7}, Bond: &api.NICBond{Mode: nasty, Members: []api.NICMember{{Name: nasty}}}, BondOf: nasty, Lease: &api.NICLease{Address: nasty, Server: nasty}, Addresses: []api.NICAddress{{Address: nasty, Origin: nasty}}}},
 			Routes:     []api.Route{{To: nasty, Via: nasty, Interface: nasty, Origin: nasty}},
 			Resolver:   api.Resolver{File: nasty, Link: nasty, Servers: []string{nasty}, Search: []string{nasty}},
 			Clock:      api.Clock{Zone: nasty, Servers: []string{nasty}},

@@ -83,18 +83,25 @@ func (l *lab) macOf(name string) (mac net.HardwareAddr) {
 
 // TestTCPThroughAVLAN: a VIP on a VLAN's interface is served like one on a network card:
 // connections and bulk data, by both ways of attaching; the card itself runs no program.
-func TestTCPThroughAVLAN(t *testing.T) {
+func TestTCPThroughAVLAN(t *testing.T) { throughStacked(t, "vlan100", (*lab).tag) }
+
+// TestTCPThroughABond: so is a VIP on a bond.
+func TestTCPThroughABond(t *testing.T) { throughStacked(t, "bond0", (*lab).bond) }
+
+// throughStacked has the VIP on what stack puts upon the network cards.
+func throughStacked(t *testing.T, name string, stack func(*lab)) {
+	t.Helper()
 	for _, mode := range []Attach{AttachTCX, AttachClsact} {
 		for _, vip := range []string{vip4, vip6} {
 			t.Run(string(mode)+"/"+vip, func(t *testing.T) {
 				l := newLab(t)
-				l.tag()
+				stack(l)
 				addr := net.JoinHostPort(vip, "80")
 				for i := range l.servers {
 					l.serve(i, addr)
 				}
 				p := l.plane(Options{Attach: mode})
-				l.set(p, service(vip, func(s *plan.L4Service) { s.Interface = "vlan100" }))
+				l.set(p, service(vip, func(s *plan.L4Service) { s.Interface = name }))
 				c, who, err := l.dial(addr)
 				if err != nil {
 					t.Fatal(err)
@@ -117,13 +124,23 @@ func TestTCPThroughAVLAN(t *testing.T) {
 func (l *lab) tag() {
 	l.t.Helper()
 	for _, ns := range append(l.servers[:], l.client, l.lb) {
-		err := ns.Do(tagged)
-		if errors.Is(err, unix.EOPNOTSUPP) {
-			testenv.Missing(l.t, "vlan", err.Error())
-		}
-		if err != nil {
-			l.t.Fatal(err)
-		}
+		l.stacked("vlan", ns.Do(tagged))
+	}
+}
+
+// bond moves the balancer's addresses to a bond of its card.
+func (l *lab) bond() {
+	l.t.Helper()
+	l.stacked("bond", l.lb.Do(bonded))
+}
+
+func (l *lab) stacked(what string, err error) {
+	l.t.Helper()
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		testenv.Missing(l.t, what, err.Error())
+	}
+	if err != nil {
+		l.t.Fatal(err)
 	}
 }
 
@@ -142,14 +159,45 @@ func tagged() error {
 	if err != nil {
 		return err
 	}
+	return moved(all, card, v)
+}
+
+func bonded() error {
+	card, err := netlink.LinkByName("eth0")
+	if err != nil {
+		return err
+	}
+	all, err := netlink.AddrList(card, unix.AF_UNSPEC)
+	if err != nil {
+		return err
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "bond0"
+	b := netlink.NewLinkBond(attrs)
+	b.Mode, b.Miimon = netlink.BOND_MODE_ACTIVE_BACKUP, 100
+	if err = netlink.LinkAdd(b); err != nil {
+		return err
+	}
+	if err = errors.Join(netlink.LinkSetDown(card), netlink.LinkSetMaster(card, b), sysctl("ipv6/conf/bond0/accept_dad", "0"), netlink.LinkSetUp(b)); err != nil {
+		return err
+	}
+	return moved(all, card, b)
+}
+
+// moved moves addresses from an interface to another one. Those of IPv6 may have gone when
+// the first one was taken down.
+func moved(all []netlink.Addr, from, to netlink.Link) error {
 	for _, a := range all {
 		if a.IP.IsLinkLocalUnicast() {
 			continue
 		}
 		a.Label = ""
-		if err = errors.Join(netlink.AddrDel(card, &a), netlink.AddrAdd(v, &netlink.Addr{IPNet: a.IPNet, Flags: unix.IFA_F_NODAD})); err != nil {
+		if err := netlink.AddrDel(from, &a); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			return fmt.Errorf("take %s away: %w", a.IPNet, err)
+		}
+		if err := netlink.AddrAdd(to, &netlink.Addr{IPNet: a.IPNet, Flags: unix.IFA_F_NODAD}); err != nil {
 			return fmt.Errorf("move %s: %w", a.IPNet, err)
 		}
 	}
-	return sysctl("ipv4/conf/"+attrs.Name+"/rp_filter", "0")
+	return sysctl("ipv4/conf/"+to.Attrs().Name+"/rp_filter", "0")
 }
