@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vosbed/vosbed/appliance/api"
 )
@@ -44,10 +45,13 @@ func TestMachineOnTrial(t *testing.T) {
 		return strings.Contains(all, "interface eth9: there is no such interface") && strings.Contains(all, "chrony is not on this machine")
 	})
 	n.must(n.dial().says("still served"))
+	n.clockIs("the NTP servers 10.1.0.3 keep the clock")
 	until(t, "nobody kept it", func() bool { return n.machine("dns 10.0.0.1", "mtu 1500") && len(n.status().Problems) == 0 })
 	if n.machine("10.1.0.1/16 configured") || n.machine("10.2.0.0/16 configured") || !n.machine("192.168.94.101/24 other") {
 		t.Error("the trial left something behind")
 	}
+
+	n.clockIs("this node runs in a network namespace of its own")
 
 	n.must(n.client.SetSystem(t.Context(), "", api.Fields{"interfaces[0].name": "svc0", "interfaces[0].enabled": "false"}))
 	n.must(n.client.SetPart(t.Context(), "", "node", api.Fields{"management": "192.168.94.101"}))
@@ -73,6 +77,15 @@ func TestMachineOnTrial(t *testing.T) {
 	n.must(n.client.Discard(t.Context(), ""))
 	n.must(os.WriteFile(n.file(), []byte("node: {name: lb1, system: {time: {zone: Mars/Base}}}\n"), 0o600))
 	n.refused(`node.system.time.zone: this machine has no time zone "Mars/Base"`)
+}
+
+// clockIs wants the clock refused to a person who sets it.
+func (n *node) clockIs(why string) {
+	n.t.Helper()
+	_, err := n.client.SetClock(n.t.Context(), time.Now().Format(time.RFC3339)) // which could do no harm
+	if p, ok := errors.AsType[*api.ProblemError](err); !ok || p.Problem.Status != http.StatusConflict || !strings.Contains(p.Error(), why) {
+		n.t.Errorf("the clock: %v, want %q", err, why)
+	}
 }
 
 // machine reports whether all of the lines are true of the node's machine.

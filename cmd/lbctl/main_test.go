@@ -107,6 +107,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `[{"service":"a","client":"10.0.0.1","server":"HT1","idle_ms":90500}]`)
 	case "GET " + api.PathSystem:
 		_, _ = io.WriteString(w, machine)
+	case "POST " + api.PathClock:
+		_, _ = io.WriteString(w, `{"before":"2026-03-04T11:00:00Z","now":"2026-03-04T12:00:00Z","hardware":"this machine has no hardware clock"}`)
 	case "DELETE " + api.PathPersistence:
 		_, _ = io.WriteString(w, `{"entries":7}`)
 	case "GET " + api.PathConfig:

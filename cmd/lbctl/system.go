@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) systemCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "system", Short: "Show the machine: hostname, interfaces, routes, resolver, clock", Args: noArgs,
 		Long: `system shows what the machine is at present, whoever made it so: addresses and
 routes are "configured" by this appliance, a "vip", or made by others.
@@ -41,6 +41,8 @@ does not cut the node off.`,
 			})
 		},
 	}
+	cmd.AddCommand(a.clockCommand())
+	return cmd
 }
 
 func systemText(s api.System, colored bool) string {

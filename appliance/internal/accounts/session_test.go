@@ -207,3 +207,19 @@ func TestListIsACopy(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// TestSettingTheClockExtendsNoSession: all that ends one bears the reading of the clock that
+// nobody sets, by which package time compares.
+func TestSettingTheClockExtendsNoSession(t *testing.T) {
+	s := NewSessions(SessionOptions{})
+	token, session := s.Start(anna(), netip.Addr{}, "")
+	used, err := s.Use(token, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, at := range map[string]time.Time{"started": session.Started, "expires": session.Expires, "used": used.Used, "expires then": used.Expires} {
+		if !strings.Contains(at.String(), " m=") {
+			t.Errorf("%s goes by the clock on the wall: %s", name, at)
+		}
+	}
+}

@@ -71,6 +71,11 @@ func (f *fake) System(context.Context) (api.System, error) {
 	return api.System{Hostname: "lb1"}, f.note("system")
 }
 
+func (f *fake) SetClock(_ context.Context, text string) (api.ClockSet, error) {
+	at := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	return api.ClockSet{Before: at, Now: at.Add(time.Hour)}, f.note("set the clock to %s", text)
+}
+
 func (f *fake) Config(context.Context) (yaml []byte, revision string, err error) {
 	return []byte("node:\n"), "r1", f.note("config")
 }

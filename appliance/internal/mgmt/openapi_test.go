@@ -35,6 +35,7 @@ func exchanges() map[string]exchange {
 		"GET " + api.PathStatus:               {out: api.Status{}, query: []string{"history"}},
 		"GET " + api.PathOpenAPI:              {out: "application/yaml"},
 		"GET " + api.PathSystem:               {out: api.System{}},
+		"POST " + api.PathClock:               {in: api.NewClock{}, out: api.ClockSet{}},
 		"GET " + api.PathStats:                {out: api.Stats{}, query: []string{"range"}},
 		"GET " + api.PathLogs:                 {out: []api.LogLine{}, query: []string{"level"}},
 		"GET " + api.PathLogStream:            {out: api.ContentStream, query: []string{"level", "text", "after"}},

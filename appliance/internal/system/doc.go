@@ -49,6 +49,8 @@ type Options struct {
 	Zones string
 	// SetHostname tells the kernel; nil = sethostname(2).
 	SetHostname func(name string) error
+	// SetTime sets the kernel's clock, SetHardware the machine's; nil = they do.
+	SetTime, SetHardware func(at time.Time) error
 	// Reload makes chrony read its sources again; nil = chronyc.
 	Reload func(ctx context.Context) error
 	// Changed is called after the problems have changed; nil = nobody.
@@ -70,6 +72,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SetHostname == nil {
 		o.SetHostname = func(name string) error { return unix.Sethostname([]byte(name)) }
+	}
+	if o.SetTime == nil {
+		o.SetTime = setTime
+	}
+	if o.SetHardware == nil {
+		o.SetHardware = setHardware
 	}
 	if o.Reload == nil {
 		o.Reload = chronyc

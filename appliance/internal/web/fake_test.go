@@ -222,6 +222,7 @@ func deployment() map[string]any {
 		"GET " + api.PathBackup:                                      []byte("packed"),
 		"POST " + api.PathBackup:                                     []byte("sealed"),
 		"POST " + api.PathRestore:                                    api.Restored{Node: "lb9", Revision: "r9", Restored: []string{"the configuration is pending"}, LeftOut: []string{"the settings of node lb9 itself: this is lb1"}},
+		"POST " + api.PathClock:                                      api.ClockSet{Before: noon(), Now: noon()},
 		"GET " + api.PathSupportChecks:                               sickTree(),
 		"GET " + api.PathSupportArchive:                              []byte("packed"),
 		"GET " + api.PathUpdate:                                      installed(),

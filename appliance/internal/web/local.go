@@ -35,6 +35,8 @@ func localRoutes() []route {
 		{method: post, path: routePath, serve: (*visit).updateRoute},
 		{method: post, path: routingPath + "/remove", serve: (*visit).removeRoute},
 		{method: post, path: datetimePath, serve: datetimeScreen().update},
+		{method: get, path: clockPath, serve: (*visit).editClock},
+		{method: post, path: clockPath, serve: (*visit).setClock},
 		{method: post, path: graphingPath, serve: graphingScreen().update},
 		{method: post, path: securityPath + "/certificate", serve: (*visit).setCertificate},
 		{method: post, path: securityPath + "/selfmade", serve: (*visit).resetCertificate},

@@ -118,6 +118,7 @@ func TestDateGraphingAndLicense(t *testing.T) {
 	p := d.open("/lbadmin/datetime").want(200, "System Date & Time", "synchronized", "wrong by 1.5 ms at most", "2026-03-04 12:00:00 UTC")
 	d.send("/lbadmin/datetime", fill(p.form("/lbadmin/datetime"), map[string]string{"time.servers": "a.example,b.example"})).leadsTo("/lbadmin/datetime")
 	has(t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.time.zone": "Europe/London", "system.time.servers": "a.example,b.example"})
+	d.clock()
 	form := d.open("/lbadmin/graphing").want(200, "1 year").form("/lbadmin/graphing")
 	if form.Get("graphing.enabled") != "true" {
 		t.Errorf("on by default, but the form says %q", form.Get("graphing.enabled"))
@@ -126,6 +127,25 @@ func TestDateGraphingAndLicense(t *testing.T) {
 	d.send("/lbadmin/graphing", form).leadsTo("/lbadmin/graphing")
 	has(t, d.last("PUT", "/api/v1/draft/parts/node"), api.Fields{"system.graphing.enabled": "false"})
 	d.open("/lbadmin/license").want(200, "No key is needed", "Apache License, version 2.0", "Dual BSD/GPL", "golang.org/x/sys", "Copyright 2009 The Go Authors", "idiomorph", "The MIT License")
+}
+
+// clock sets the clock by hand.
+func (d *desk) clock() {
+	const at, post = "/lbadmin/datetime/clock", "POST " + api.PathClock
+	form := fill(d.open(at).want(200, "Set the clock by hand").form(at), map[string]string{"time": "2026-03-04 13:00:00"})
+	d.send(at, form).leadsTo("/lbadmin/datetime")
+	d.lb.answer(post, api.ClockSet{Hardware: "this machine has no hardware clock"})
+	d.send(at, form).leadsTo("/lbadmin/datetime?hardware=unset")
+	d.open("/lbadmin/datetime?hardware=unset").want(200, "not the hardware clock")
+	d.lb.answer(post, api.Problem{Status: 422, Fields: map[string]string{"time": "is no time"}})
+	p := d.send(at, fill(form, map[string]string{"time": nasty})).want(422, "Nothing was changed")
+	if said := p.control("Date and Time"); !strings.Contains(said, "is no time") || p.form(at).Get("time") != nasty {
+		d.t.Errorf("at the field: %q, kept %q", said, p.form(at).Get("time"))
+	}
+	wellFormed(d.t, p)
+	d.lb.answer(post, api.Problem{Status: 409, Detail: "the NTP servers keep the clock"})
+	d.send(at, form).want(409, "the NTP servers keep the clock")
+	d.send(at, fill(form, map[string]string{"time": ""})).want(422, "is missing")
 }
 
 // TestTheMachineIsNotKnown: what is configured can be changed all the same.

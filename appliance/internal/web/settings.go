@@ -20,6 +20,9 @@ type settingsData struct {
 	Admin bool
 	Form  editor
 	Facts *api.System
+	// HardwareUnset says that the clock was set, but not the one that goes on while the
+	// machine is off.
+	HardwareUnset bool
 }
 
 func (s settingsScreen) show(v *visit) error {
@@ -31,7 +34,7 @@ func (s settingsScreen) show(v *visit) error {
 }
 
 func (s settingsScreen) page(v *visit, f api.Fields, tag string, refused formError) error {
-	d := settingsData{Admin: v.may(api.RoleAdmin), Facts: v.facts()}
+	d := settingsData{Admin: v.may(api.RoleAdmin), Facts: v.facts(), HardwareUnset: v.r.URL.Query().Has(hardwareUnset)}
 	d.Form = editor{Action: s.path, Submit: "Update", Tag: tag, Sections: s.form(f)}
 	d.Form.place(refused)
 	return v.show(refused.status(), s.name, s.title, d)
