@@ -86,7 +86,8 @@ func cloneSystem(s lb.System) lb.System {
 	s.Routes, s.Clock.Servers = slices.Clone(s.Routes), slices.Clone(s.Clock.Servers)
 	s.Interfaces = slices.Clone(s.Interfaces)
 	for i := range s.Interfaces {
-		s.Interfaces[i].Addrs = slices.Clone(s.Interfaces[i].Addrs)
+		one := &s.Interfaces[i]
+		one.Addrs, one.Bond.Members = slices.Clone(one.Addrs), slices.Clone(one.Bond.Members)
 	}
 	return s
 }
