@@ -14,7 +14,6 @@ import (
 	"github.com/vosbed/vosbed/appliance/internal/mgmt"
 	"github.com/vosbed/vosbed/appliance/internal/update"
 	"github.com/vosbed/vosbed/appliance/lb"
-	"github.com/vosbed/vosbed/internal/bundle"
 	"github.com/vosbed/vosbed/internal/slots"
 	"github.com/vosbed/vosbed/internal/uefi"
 )
@@ -54,7 +53,7 @@ func openManager(o Options) (*update.Manager, error) {
 		KeyFile: filepath.Join(o.Etc, releaseKey), Version: version, Dir: filepath.Join(o.StateDir, updateDir),
 		Config: func() ([]byte, error) { return os.ReadFile(o.ConfigFile) },
 		Mount:  slots.Mounting(bootMounted), Restart: update.RestartMachine,
-		Accepts: uefi.Firmware{Dir: efiDir, Max: bundle.MaxArchive}.Accepts,
+		Accepts: uefi.Firmware{Dir: efiDir}.Accepts,
 	})
 }
 

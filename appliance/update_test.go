@@ -3,7 +3,6 @@ package appliance
 import (
 	"bytes"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -62,7 +61,7 @@ func withSlots(t *testing.T) (u updates, key minisign.SecretKey, restarts *int) 
 		KeyFile: filepath.Join(boot.Dir, "release.pub"), Version: "1.0.0", Dir: filepath.Join(o.StateDir, updateDir),
 		Config:  func() ([]byte, error) { return os.ReadFile(o.ConfigFile) },
 		Mount:   func(use func(slots.Partition) error) error { return use(boot) },
-		Accepts: func(io.Reader) error { return nil },
+		Accepts: func(func() ([]byte, error)) error { return nil },
 		Restart: func() error { *restarts++; return nil },
 	})
 	if err != nil {

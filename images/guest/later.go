@@ -3,6 +3,7 @@ package guest
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"debug/pe"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -55,6 +57,7 @@ func (m *machine) complete(ctx context.Context) {
 	m.trouble("unpack the later part of the system", m.withBoot(ctx, func(p slots.Partition) error { return unpackLater(p.Dir, "/") }))
 	m.trouble("repair the boot partition", slots.Repair(bootDir, m.checkBoot))
 	m.trouble("mount the firmware's variables", mountFirmware())
+	debug.FreeOSMemory() // of unpacking
 	close(m.whole)
 	m.trouble("configure chrony", writeChrony())
 	go m.children.run(ctx, m.service("chronyd", "/usr/sbin/chronyd", "-d", "-F", "1"), m.log)
@@ -112,39 +115,44 @@ func unpackLater(bootDir, root string) error {
 	}
 	var errs []error
 	for _, slot := range []slots.Slot{slots.A, slots.B} {
-		part, err := readLater(filepath.Join(bootDir, slot.Image()))
-		if err == nil && SumOf(part) == strings.TrimSpace(string(want)) {
-			return extract(part, root)
+		found, err := fromImage(filepath.Join(bootDir, slot.Image()), strings.TrimSpace(string(want)), root)
+		if found {
+			return err
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(append(errs, errNoLater)...)
 }
 
-// readLater reads the section of a unified kernel image, nil if it has none.
-func readLater(path string) ([]byte, error) {
+// fromImage unpacks the part that a unified kernel image holds, if it is the one of that
+// sum. It is read twice and never held: memory is dear here.
+func fromImage(path, sum, root string) (found bool, err error) {
 	f, err := pe.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+		return false, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return false, fmt.Errorf("read %s: %w", path, err)
 	}
 	defer f.Close()
 	s := f.Section(LaterSection)
 	if s == nil || s.VirtualSize > maxLater {
-		return nil, nil
+		return false, nil
 	}
-	part := make([]byte, s.VirtualSize)
-	if _, err := io.ReadFull(s.Open(), part); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+	part := io.NewSectionReader(s, 0, int64(s.VirtualSize))
+	h := sha256.New()
+	if n, err := io.Copy(h, part); err != nil || n != part.Size() {
+		return false, fmt.Errorf("read %s: %w", path, cmp.Or(err, io.ErrUnexpectedEOF))
 	}
-	return part, nil
+	if hex.EncodeToString(h.Sum(nil)) != sum {
+		return false, nil
+	}
+	return true, extract(io.NewSectionReader(s, 0, part.Size()), root)
 }
 
 // extract unpacks the archive, which holds files only.
-func extract(part []byte, root string) error {
-	z, err := zstd.NewReader(bytes.NewReader(part), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxLaterUnpacked))
+func extract(part io.Reader, root string) error {
+	z, err := zstd.NewReader(part, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxLaterUnpacked))
 	if err != nil {
 		return fmt.Errorf("decompress: %w", err)
 	}

@@ -91,7 +91,7 @@ func write(t *testing.T, at string, data []byte) {
 func TestOnlyFilesInTheSystemAreUnpacked(t *testing.T) {
 	for _, name := range []string{"../out", "/etc/passwd", "dir/"} {
 		root := t.TempDir()
-		if err := extract(part(t, map[string]string{name: ""}), filepath.Join(root, "in")); err == nil {
+		if err := extract(bytes.NewReader(part(t, map[string]string{name: ""})), filepath.Join(root, "in")); err == nil {
 			t.Errorf("%q was unpacked", name)
 		}
 		if left, _ := os.ReadDir(root); len(left) != 0 {
@@ -104,7 +104,7 @@ func FuzzExtract(f *testing.F) {
 	f.Add([]byte("\x28\xb5\x2f\xfd"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		root := t.TempDir()
-		_ = extract(data, filepath.Join(root, "in"))
+		_ = extract(bytes.NewReader(data), filepath.Join(root, "in"))
 		if left, _ := os.ReadDir(root); len(left) > 1 {
 			t.Errorf("it left the system: %v", left)
 		}

@@ -79,6 +79,19 @@ func (a *Archive) Read(p []byte) (int, error) {
 	return n, a.err
 }
 
+// System reads all of it, into as much memory as it takes.
+func (a *Archive) System() ([]byte, error) {
+	data := make([]byte, a.left)
+	_, err := io.ReadFull(a, data)
+	if err == nil {
+		_, err = io.Copy(io.Discard, a) // its end tells whether it is the one that was signed
+	}
+	if err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
 // end is EOF if everything was as it was signed.
 func (a *Archive) end() error {
 	if a.left != 0 {

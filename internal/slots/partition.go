@@ -135,11 +135,7 @@ var (
 
 // Install writes a system into a slot that is not running and makes it the one that is tried
 // next. Whatever fails, the other slot is still started.
-func (p Partition) Install(slot Slot, version string, image io.Reader) error {
-	data, err := io.ReadAll(io.LimitReader(image, maxImage+1))
-	if err != nil {
-		return fmt.Errorf("read the system: %w", err)
-	}
+func (p Partition) Install(slot Slot, version string, data []byte) error {
 	if len(data) > maxImage {
 		return ErrTooLarge
 	}
@@ -294,14 +290,33 @@ func (p Partition) write(name string, data []byte) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	back, err := os.ReadFile(at)
-	if err != nil {
+	if err := reads(at, data); err != nil {
 		return fmt.Errorf("read %s back: %w", name, err)
 	}
-	if !bytes.Equal(back, data) {
-		return fmt.Errorf("%s: %w", name, errChanged)
-	}
 	return syncDir(filepath.Dir(at))
+}
+
+// reads makes sure that a file has these contents, without having them in memory twice.
+func reads(at string, data []byte) error {
+	f, err := os.Open(at)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	part := make([]byte, 1<<20)
+	for {
+		n, err := f.Read(part)
+		if n > len(data) || !bytes.Equal(part[:n], data[:n]) {
+			return errChanged
+		}
+		data = data[n:]
+		if errors.Is(err, io.EOF) && len(data) == 0 {
+			return nil
+		}
+		if err != nil {
+			return errors.Join(errChanged, err)
+		}
+	}
 }
 
 func syncDir(at string) error {

@@ -104,7 +104,7 @@ func loaders() map[string]loader { return map[string]loader{"UEFI": uefi, "BIOS"
 
 func install(t *testing.T, p Partition, slot Slot, version string) {
 	t.Helper()
-	if err := p.Install(slot, version, bytes.NewReader(testuki.Make("kernel of "+version, "ram"))); err != nil {
+	if err := p.Install(slot, version, testuki.Make("kernel of "+version, "ram")); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -201,7 +201,7 @@ func TestThePowerMayFailAtAnyMoment(t *testing.T) {
 				}
 				return nil
 			}}
-			err := broken.Install(A, "1.2.0", bytes.NewReader(testuki.Make("new", "ram")))
+			err := broken.Install(A, "1.2.0", testuki.Make("new", "ram"))
 			slot := boot(t, p)
 			if err == nil {
 				if slot != A || cut < 5 {
@@ -261,7 +261,7 @@ func TestWhatIsNoSystemIsRefused(t *testing.T) {
 	for name, image := range map[string][]byte{
 		"nothing": nil, "text": []byte("hello"), "too large": make([]byte, maxImage+1), "cut": testuki.Make("k", "r")[:600],
 	} {
-		if err := p.Install(B, "1.1.0", bytes.NewReader(image)); err == nil {
+		if err := p.Install(B, "1.1.0", image); err == nil {
 			t.Errorf("%s was installed", name)
 		}
 	}
@@ -314,7 +314,7 @@ func TestADamagedPartitionIsTold(t *testing.T) {
 func TestOlder(t *testing.T) {
 	for name, boot := range map[string]func(*testing.T, Partition) Slot{"uefi": uefi, "bios": bios} {
 		p := fresh(t)
-		if err := p.Install(B, "0.9.0", bytes.NewReader(testuki.Make("kernel", "ram"))); err != nil {
+		if err := p.Install(B, "0.9.0", testuki.Make("kernel", "ram")); err != nil {
 			t.Fatal(err)
 		}
 		if err := p.Prefer(B); err != nil {

@@ -14,20 +14,17 @@ type Firmware struct {
 	// Dir is where the kernel shows it: /sys/firmware/efi. It is not there after a start by
 	// BIOS; its folder efivars is empty until efivarfs is mounted on it.
 	Dir string
-	// Max bounds a program in bytes.
-	Max int64
 }
 
 // Errors of Accepts.
 var (
-	ErrRefused  = errors.New("the firmware would not start this system, since Secure Boot is on")
-	errUnread   = errors.New("the firmware's variables are not there yet: wait a moment and try again")
-	errTooLarge = errors.New("the system is too large")
+	ErrRefused = errors.New("the firmware would not start this system, since Secure Boot is on")
+	errUnread  = errors.New("the firmware's variables are not there yet: wait a moment and try again")
 )
 
 // Accepts says why the firmware would not start a program, nil if it would. Without Secure
-// Boot nothing of the program is read.
-func (f Firmware) Accepts(program io.Reader) error {
+// Boot the program is not read.
+func (f Firmware) Accepts(program func() ([]byte, error)) error {
 	on, err := f.secureBoot()
 	if err != nil || !on {
 		return err
@@ -40,12 +37,9 @@ func (f Firmware) Accepts(program io.Reader) error {
 	if err != nil {
 		return err
 	}
-	image, err := io.ReadAll(io.LimitReader(program, f.Max+1))
+	image, err := program()
 	if err != nil {
 		return fmt.Errorf("read the system: %w", err)
-	}
-	if int64(len(image)) > f.Max {
-		return errTooLarge
 	}
 	if err := allowed.Verify(image); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)

@@ -42,23 +42,14 @@ func optional(image []byte) (int, error) {
 // Split takes the signatures off an EFI program: what is left is what was signed, padded,
 // without a checksum.
 func Split(image []byte) (plain, signatures []byte, err error) {
-	opt, err := optional(image)
+	body, signatures, opt, err := signed(image)
 	if err != nil {
 		return nil, nil, err
 	}
-	entry := image[opt+atCertificates:]
-	at, size := int64(binary.LittleEndian.Uint32(entry)), int64(binary.LittleEndian.Uint32(entry[4:]))
-	plain = bytes.Clone(image)
-	if at != 0 {
-		if at < int64(opt+atCertificates+sizeEntry) || at+size != int64(len(image)) {
-			return nil, nil, fmt.Errorf("%w: its signatures are not at its end", errNoImage)
-		}
-		plain, signatures = plain[:at], bytes.Clone(image[at:])
-	}
-	plain = append(plain, make([]byte, (certificateAlign-len(plain)%certificateAlign)%certificateAlign)...)
+	plain = append(bytes.Clone(body), padding(body)...)
 	clear(plain[opt+atChecksum:][:4])
 	clear(plain[opt+atCertificates:][:sizeEntry])
-	return plain, signatures, nil
+	return plain, bytes.Clone(signatures), nil
 }
 
 // Join puts signatures on what Split left.
@@ -102,17 +93,37 @@ func Gapless(image []byte) error {
 	return nil
 }
 
-// Digest is Authenticode's, of what Split left: all but the checksum and the entry of the
-// signatures.
-func Digest(plain []byte) ([sha256.Size]byte, error) {
-	opt, err := optional(plain)
+// signed finds what of an EFI program is signed, and its signatures; both are parts of it.
+func signed(image []byte) (body, signatures []byte, opt int, err error) {
+	opt, err = optional(image)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	entry := image[opt+atCertificates:]
+	at, size := int64(binary.LittleEndian.Uint32(entry)), int64(binary.LittleEndian.Uint32(entry[4:]))
+	if at == 0 {
+		return image, nil, opt, nil
+	}
+	if at < int64(opt+atCertificates+sizeEntry) || at+size != int64(len(image)) {
+		return nil, nil, 0, fmt.Errorf("%w: its signatures are not at its end", errNoImage)
+	}
+	return image[:at], image[at:], opt, nil
+}
+
+func padding(body []byte) []byte {
+	return make([]byte, (certificateAlign-len(body)%certificateAlign)%certificateAlign)
+}
+
+// Digest is Authenticode's: all but the checksum, the entry of the signatures, and these.
+func Digest(image []byte) ([sha256.Size]byte, error) {
+	body, _, opt, err := signed(image)
 	if err != nil {
 		return [sha256.Size]byte{}, err
 	}
 	h := sha256.New()
-	_, _ = h.Write(plain[:opt+atChecksum])
-	_, _ = h.Write(plain[opt+atChecksum+4 : opt+atCertificates])
-	_, _ = h.Write(plain[opt+atCertificates+sizeEntry:])
+	for _, part := range [][]byte{body[:opt+atChecksum], body[opt+atChecksum+4 : opt+atCertificates], body[opt+atCertificates+sizeEntry:], padding(body)} {
+		_, _ = h.Write(part)
+	}
 	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"os"
 	"os/exec"
@@ -69,10 +70,13 @@ func (s signer) sign(t *testing.T, image []byte) []byte {
 // certificate is a list with the signer's certificate.
 func (s signer) certificate() []byte { return uefi.List(uefi.TypeX509(), uefi.GUID{1}, s.cert) }
 
+// errRead is told where a program cannot be read.
+var errRead = errors.New("the archive ends too early")
+
 // firmware is one with these variables.
 func firmware(t *testing.T, on byte, db, dbx []byte) uefi.Firmware {
 	t.Helper()
-	f := uefi.Firmware{Dir: t.TempDir(), Max: 1 << 20}
+	f := uefi.Firmware{Dir: t.TempDir()}
 	vars := filepath.Join(f.Dir, "efivars")
 	must(t, os.Mkdir(vars, 0o700))
 	const global, security = "8be4df61-93ca-11d2-aa0d-00e098032b8c", "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
@@ -117,12 +121,17 @@ func TestAccepts(t *testing.T) {
 		"revoked by key":             {firmware(t, 1, both, mine.certificate()), signed, "it is revoked"},
 		"revoked by digest":          {firmware(t, 1, both, digest), signed, "it is revoked"},
 		"no program":                 {firmware(t, 1, both, nil), []byte("hello"), "no 64-bit EFI program"},
-		"too large":                  {firmware(t, 1, both, nil), make([]byte, 1<<20+1), "too large"},
+		"damaged archive":            {firmware(t, 1, both, nil), nil, errRead.Error()},
 		"damaged database":           {firmware(t, 1, []byte("hello"), nil), signed, "damaged"},
 		"a certificate that is none": {firmware(t, 1, uefi.List(uefi.TypeX509(), uefi.GUID{}, []byte("hello")), nil), signed, "none of its signatures is by a key"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := tt.f.Accepts(bytes.NewReader(tt.image))
+			err := tt.f.Accepts(func() ([]byte, error) {
+				if tt.image == nil {
+					return nil, errRead
+				}
+				return tt.image, nil
+			})
 			if (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("%v, want %q", err, tt.says)
 			}

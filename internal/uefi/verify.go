@@ -48,11 +48,11 @@ var (
 // Verify says why a firmware with this database would not start a program, nil if it would.
 // Like a firmware it looks at no dates.
 func (db Database) Verify(image []byte) error {
-	plain, table, err := Split(image)
+	sum, err := Digest(image)
 	if err != nil {
 		return err
 	}
-	sum, err := Digest(plain)
+	_, table, _, err := signed(image)
 	if err != nil {
 		return err
 	}
@@ -79,11 +79,11 @@ func (db Database) Verify(image []byte) error {
 
 // verify looks at one signature.
 func (db Database) verify(der []byte, sum [sha256.Size]byte) error {
-	signed, err := pkcs7.Parse(der)
+	p7, err := pkcs7.Parse(der)
 	if err != nil {
 		return fmt.Errorf("read its signature: %w", err)
 	}
-	of, err := signedDigest(signed.Content)
+	of, err := signedDigest(p7.Content)
 	if err != nil {
 		return err
 	}
@@ -94,14 +94,14 @@ func (db Database) verify(der []byte, sum [sha256.Size]byte) error {
 	for _, cert := range db.Certificates {
 		trusted.AddCert(cert)
 	}
-	signer := signed.GetOnlySigner()
+	signer := p7.GetOnlySigner()
 	if signer == nil {
 		return fmt.Errorf("%w: it is not by one signer", ErrStranger)
 	}
-	if err = signed.Verify(); err != nil {
+	if err = p7.Verify(); err != nil {
 		return fmt.Errorf("its signature is wrong: %w", err)
 	}
-	if err = signed.VerifyWithChainAtTime(trusted, signer.NotBefore); err != nil {
+	if err = p7.VerifyWithChainAtTime(trusted, signer.NotBefore); err != nil {
 		return fmt.Errorf("%w: it is signed by %q", ErrStranger, signer.Subject.CommonName)
 	}
 	return nil

@@ -3,7 +3,6 @@ package update
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -28,9 +27,9 @@ type Options struct {
 	Config func() ([]byte, error)
 	// Mount calls use with the boot partition, which is there only meanwhile.
 	Mount func(use func(slots.Partition) error) error
-	// Accepts reads a system and says why the machine's firmware would not start it, nil if
-	// it would. One that it refuses may leave the machine at its menu.
-	Accepts func(system io.Reader) error
+	// Accepts says why the machine's firmware would not start a system, nil if it would; it
+	// reads it only if that matters. One that is refused may leave the machine at its menu.
+	Accepts func(system func() ([]byte, error)) error
 	// Restart asks for a restart of the machine and returns at once.
 	Restart func() error
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -58,7 +57,7 @@ func newBench(t *testing.T) *bench {
 		KeyFile: filepath.Join(b.boot.Dir, "release.pub"), Version: "1.0.0", Dir: filepath.Join(dir, "state"),
 		Config:  func() ([]byte, error) { return []byte("node: 1\n"), nil },
 		Mount:   func(use func(slots.Partition) error) error { return use(b.boot) },
-		Accepts: func(io.Reader) error { return b.refuses },
+		Accepts: func(func() ([]byte, error)) error { return b.refuses },
 		Restart: func() error { b.restarts++; return nil },
 	}
 	b.start("1.0.0")

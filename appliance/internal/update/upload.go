@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"golang.org/x/sys/unix"
 
@@ -90,6 +91,8 @@ func (u *Upload) Install(w Wish) (State, error) {
 		return State{}, err
 	}
 	var out State
+	defer debug.FreeOSMemory() // a system is large, and the machine may have 512 MB
+	debug.FreeOSMemory()
 	err = u.m.mounted(func(p slots.Partition) (wrong error) {
 		out, wrong = u.into(p, manifest)
 		return wrong
@@ -114,7 +117,11 @@ func (u *Upload) into(p slots.Partition, manifest bundle.Manifest) (State, error
 		return State{}, err
 	}
 	other := st.Running.Slot.Other()
-	if err = p.Install(other, manifest.Version, a); err != nil {
+	system, err := a.System()
+	if err != nil {
+		return State{}, &MistakeError{"archive", err}
+	}
+	if err = p.Install(other, manifest.Version, system); err != nil {
 		return State{}, full(err)
 	}
 	next, err := bundle.ParseVersion(manifest.Version)
@@ -159,7 +166,7 @@ func (u *Upload) verify(w Wish) (bundle.Manifest, error) {
 	case order < 0 && !w.Older:
 		return bundle.Manifest{}, &MistakeError{"archive", fmt.Errorf("it holds version %s, which is older than the running %s: allow an older version if it is meant", next, u.m.running)}
 	}
-	refused := u.m.opts.Accepts(a)
+	refused := u.m.opts.Accepts(a.System)
 	_, err = io.Copy(io.Discard, a)
 	if err = cmp.Or(err, refused); err != nil { // of a damaged archive nothing else is true
 		return bundle.Manifest{}, &MistakeError{"archive", err}
