@@ -48,7 +48,7 @@ func bootCommand() *cobra.Command {
 			defer func() { _ = os.RemoveAll(work) }()
 			fmt.Fprintf(cmd.OutOrStdout(), "booting %s; WebUI: https://127.0.0.1:%d/lbadmin/\n", image, o.port)
 			return vm.Attach(cmd.Context(), vm.Options{
-				Disk: image, Format: "qcow2", Snapshot: !o.keep, Seed: o.seed, UEFI: o.uefi,
+				Disk: image, Format: "qcow2", Snapshot: !o.keep, Restarts: true, Seed: o.seed, UEFI: o.uefi,
 				Hardware: vm.Hardwares()[0], MemoryMB: o.mem, HTTPS: o.port, Dir: work,
 			}, vm.Streams{In: cmd.InOrStdin(), Out: cmd.OutOrStdout(), Err: io.Writer(os.Stderr)})
 		},

@@ -84,7 +84,7 @@ func freePort(t *testing.T) int {
 
 func start(t *testing.T, o vm.Options) (*vm.VM, context.Context) {
 	t.Helper()
-	o.Format, o.Dir = "qcow2", t.TempDir()
+	o.Format, o.Dir, o.Restarts = "qcow2", t.TempDir(), true
 	if o.MemoryMB == 0 {
 		o.MemoryMB = 512
 	}
@@ -94,7 +94,12 @@ func start(t *testing.T, o vm.Options) (*vm.VM, context.Context) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(v.Stop)
+	t.Cleanup(func() {
+		v.Stop()
+		if n := v.Crashes(); n > 0 {
+			t.Logf("the emulator crashed the machine's kernel %d times, and it was reset", n)
+		}
+	})
 	return v, ctx
 }
 

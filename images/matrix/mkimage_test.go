@@ -36,24 +36,50 @@ func mkimage(t *testing.T) func(ctx context.Context, args ...string) *exec.Cmd {
 // on loopback, and Ctrl-A X ends it.
 func TestBoot(t *testing.T) {
 	at, call := whole(t), mkimage(t)
-	ctx, cancel := context.WithTimeout(t.Context(), vm.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*vm.Patience)
 	defer cancel()
 	port := freePort(t)
-	line := strings.Join(call(ctx, "boot", "--images", filepath.Dir(at), "--port", fmt.Sprint(port)).Args, " ")
-	cmd := exec.CommandContext(ctx, testenv.RequireTool(t, "script"), "--quiet", "--return", "--command", line, os.DevNull)
+	tty, wait := onTerminal(ctx, t, call(ctx, "boot", "--images", filepath.Dir(at), "--port", fmt.Sprint(port)))
+	setUp(ctx, t, tty, port)
+	must(t, tty.Keys("\x01x"))
+	if err := wait(); err != nil {
+		t.Errorf("Ctrl-A X: %v\n%s", err, tty.Said())
+	}
+}
+
+// onTerminal runs a command that boots a machine on a terminal, again if the emulator has
+// crashed the machine's kernel.
+func onTerminal(ctx context.Context, t *testing.T, call *exec.Cmd) (tty *vm.Line, wait func() error) {
+	t.Helper()
+	for {
+		tty, wait = terminalOf(ctx, t, call)
+		once, end := context.WithTimeout(ctx, vm.Patience/2)
+		err := tty.Wait(once, "vosbed load balancer")
+		if end(); err == nil {
+			return tty, wait
+		}
+		if !vm.CrashedByTheEmulator(tty.Said()) {
+			t.Fatal(err)
+		}
+		t.Log("the emulator crashed the machine's kernel: once more")
+		must(t, tty.Keys("\x01x"))
+		_ = wait()
+	}
+}
+
+func terminalOf(ctx context.Context, t *testing.T, call *exec.Cmd) (tty *vm.Line, wait func() error) {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, testenv.RequireTool(t, "script"), "--quiet", "--return", "--command", strings.Join(call.Args, " "), os.DevNull)
+	cmd.Dir = call.Dir
 	to, err := cmd.StdinPipe()
 	must(t, err)
 	from, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
 	ended := make(chan struct{})
-	tty := vm.NewLine(from, to, ended)
-	setUp(ctx, t, tty, port)
-	must(t, tty.Keys("\x01x"))
-	err = cmd.Wait()
-	close(ended)
-	if err != nil {
-		t.Errorf("Ctrl-A X: %v\n%s", err, tty.Said())
+	return vm.NewLine(from, to, ended), func() error {
+		defer close(ended)
+		return cmd.Wait()
 	}
 }
 

@@ -75,7 +75,7 @@ func TestUpdatePair(t *testing.T) {
 func (l *lan) power(ctx context.Context, t *testing.T, n *node, at, text string) {
 	t.Helper()
 	n.port = l.forward(t, n.ip+":9443")
-	n.v, _ = l.startAs(t, n.id, vm.Options{Disk: overlay(t, at), Restarts: true, Seed: seed(t, text), Hardware: vm.Hardwares()[0]})
+	n.v, _ = l.startAs(t, n.id, vm.Options{Disk: overlay(t, at), Seed: seed(t, text), Hardware: vm.Hardwares()[0]})
 	answers(ctx, t, n.port, time.Now())
 	logIn(ctx, t, n.port)
 }

@@ -25,7 +25,7 @@ func TestSecureBoot(t *testing.T) {
 	at, good := updates(t)
 	port := freePort(t)
 	v, _ := start(t, vm.Options{
-		Disk: enrolling(t, at), Restarts: true, Seed: seed(t, benchConfig), UEFI: true, SecureBoot: true, Hardware: vm.Hardwares()[0], HTTPS: port, MemoryMB: 1024,
+		Disk: enrolling(t, at), Seed: seed(t, benchConfig), UEFI: true, SecureBoot: true, Hardware: vm.Hardwares()[0], HTTPS: port, MemoryMB: 1024,
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*updatePatience)
 	defer cancel()

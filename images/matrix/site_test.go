@@ -31,7 +31,7 @@ func newSite(t *testing.T, at string, uefi bool) *site {
 	t.Helper()
 	s := &site{lan: newLAN(t)}
 	s.port = s.forward(t, machineIP+":9443")
-	s.options = vm.Options{Disk: overlay(t, at), Restarts: true, Seed: seed(t, guideConfig(t)), UEFI: uefi, Hardware: vm.Hardwares()[0]}
+	s.options = vm.Options{Disk: overlay(t, at), Seed: seed(t, guideConfig(t)), UEFI: uefi, Hardware: vm.Hardwares()[0]}
 	return s
 }
 

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/vosbed/vosbed/internal/qemu"
@@ -23,11 +24,17 @@ import (
 type VM struct {
 	*Line
 
-	cmd    *exec.Cmd
-	serial net.Conn
-	ended  chan struct{}
-	err    error
+	cmd     *exec.Cmd
+	serial  net.Conn
+	control string // path of QEMU's own socket
+	ended   chan struct{}
+	err     error
+	crashes atomic.Int64
 }
+
+// Crashes is how often the emulator crashed the machine's kernel, and it was reset (see
+// [crashed]).
+func (v *VM) Crashes() int { return int(v.crashes.Load()) }
 
 // Start starts a machine. It ends with ctx, or by Stop.
 func Start(ctx context.Context, o Options) (*VM, error) {
@@ -42,9 +49,9 @@ func Start(ctx context.Context, o Options) (*VM, error) {
 		return nil, fmt.Errorf("listen for the serial line: %w", err)
 	}
 	defer ln.Close()
-	v := &VM{ended: make(chan struct{})}
+	v := &VM{ended: make(chan struct{}), control: filepath.Join(o.Dir, "control.sock")}
 	var complaint bytes.Buffer
-	v.cmd = exec.CommandContext(ctx, qemu.Program, append(args, "-serial", "unix:"+socket)...)
+	v.cmd = exec.CommandContext(ctx, qemu.Program, append(args, "-serial", "unix:"+socket, "-qmp", "unix:"+v.control+",server=on,wait=off")...)
 	v.cmd.Stderr = &complaint
 	v.cmd.ExtraFiles = o.taps()
 	v.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -64,6 +71,9 @@ func Start(ctx context.Context, o Options) (*VM, error) {
 		return nil, errors.Join(v.err, err)
 	}
 	v.Line = NewLine(v.serial, v.serial, v.ended)
+	if o.Restarts {
+		go v.mend(ctx)
+	}
 	return v, nil
 }
 

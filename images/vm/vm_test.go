@@ -32,6 +32,42 @@ func bootSector() []byte {
 	return sector
 }
 
+// TestACrashOfTheEmulator: a machine whose kernel the emulator has crashed is reset, again and
+// again, and that is counted.
+func TestACrashOfTheEmulator(t *testing.T) {
+	testenv.RequireTool(t, "qemu-system-x86_64")
+	var code []byte
+	for _, c := range []byte("Oops: int3: 0000 [#1]\r\n") {
+		code = append(code, 0xba, 0xf8, 0x03, 0xb0, c, 0xee) // mov dx, 0x3f8; mov al, c; out dx, al
+	}
+	sector := make([]byte, 1<<20)
+	copy(sector, append(code, 0xf4, 0xeb, 0xfd)) // stop: hlt; jmp stop
+	sector[510], sector[511] = 0x55, 0xaa
+	dir := t.TempDir()
+	disk := filepath.Join(dir, "disk")
+	if err := os.WriteFile(disk, sector, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), vm.Patience)
+	defer cancel()
+	v, err := vm.Start(ctx, vm.Options{Disk: disk, Format: "raw", Snapshot: true, Restarts: true, Hardware: vm.Hardwares()[0], MemoryMB: 32, Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Stop()
+	for start := range 3 {
+		if err := v.Wait(ctx, "[#1]"); err != nil {
+			t.Fatal(err)
+		}
+		if n := v.Crashes(); n > start+1 {
+			t.Errorf("start %d: %d crashes are counted", start+1, n)
+		}
+	}
+	if n := v.Crashes(); n < 2 {
+		t.Errorf("%d crashes are counted", n)
+	}
+}
+
 func TestASerialLine(t *testing.T) {
 	testenv.RequireTool(t, "qemu-system-x86_64")
 	dir := t.TempDir()

@@ -23,7 +23,7 @@ const memory = 1024
 // bootLimit is how long a machine may take to reach its init program, which takes three
 // seconds. QEMU's processors, which are threads of a machine that may be busy, have been
 // seen to wait for each other for ever; such a machine has not run anything yet, so it is
-// started again, bootTries times at most.
+// started again, bootTries times at most; so is one whose kernel the emulator crashed.
 const (
 	bootLimit = 45 * time.Second
 	bootTries = 3
@@ -73,8 +73,17 @@ func boot(ctx context.Context, b base, initrd string, warp bool, out io.Writer) 
 	if copied != nil {
 		return 0, fmt.Errorf("read what the program writes: %w", copied)
 	}
-	return verdict(console.text.String())
+	code, err := verdict(console.text.String())
+	if err != nil && console.seen != nil && strings.Contains(console.text.String(), crashed) {
+		return 0, fmt.Errorf("%w: %w", errStuck, err)
+	}
+	return code, err
 }
+
+// crashed is what a kernel says that has hit a breakpoint which it had taken away, since
+// QEMU's emulation by several threads goes on with a translation of code that was changed
+// (package vm). It happens while a kernel starts.
+const crashed = "int3: 0000"
 
 // arguments of QEMU: a console on the first serial line (its standard output), the
 // program's output on the second (descriptor 3), and no other device. Time that warps
