@@ -11,6 +11,7 @@ import (
 
 	"github.com/vosbed/vosbed/images/release"
 	"github.com/vosbed/vosbed/images/vm"
+	"github.com/vosbed/vosbed/internal/qemu"
 	"github.com/vosbed/vosbed/internal/testenv"
 )
 
@@ -58,7 +59,7 @@ func onTerminal(ctx context.Context, t *testing.T, call *exec.Cmd) (tty *vm.Line
 		if end(); err == nil {
 			return tty, wait
 		}
-		if !vm.CrashedByTheEmulator(tty.Said()) {
+		if !qemu.Crashed(tty.Said()) {
 			t.Fatal(err)
 		}
 		t.Log("the emulator crashed the machine's kernel: once more")

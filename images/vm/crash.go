@@ -6,19 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"time"
+
+	"github.com/vosbed/vosbed/internal/qemu"
 )
-
-// crashed is what a kernel says that has hit a breakpoint which it had taken away: QEMU's
-// emulation of several processors by several threads goes on with a translation of code
-// that another processor has changed. Kernels change their code while they start, whichever
-// they are; about one start of a hundred ends so, and no hypervisor is concerned. The machine
-// is reset then, as a person would do it.
-const crashed = "int3: 0000"
-
-// CrashedByTheEmulator says whether what a machine said ends so.
-func CrashedByTheEmulator(said string) bool { return strings.Contains(said, crashed) }
 
 // Times of looking for a crash.
 const (
@@ -26,11 +17,11 @@ const (
 	controlFor = 10 * time.Second
 )
 
-// mend resets the machine whenever the emulator has crashed its kernel.
+// mend resets the machine whenever the emulator has crashed its kernel, as a person would.
 func (v *VM) mend(ctx context.Context) {
 	tick := time.NewTicker(crashEvery)
 	defer tick.Stop()
-	seen := 0
+	seen := 0 // of what it said
 	for {
 		select {
 		case <-ctx.Done():
@@ -39,14 +30,14 @@ func (v *VM) mend(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		var found bool
-		if seen, found = v.saidSince(seen, crashed); found {
-			v.crashes.Add(1)
-			if err := v.reset(ctx); err != nil {
-				return // whoever waits for the machine will tell what it said
-			}
-			seen, _ = v.saidSince(seen, crashed) // its last words are of the same crash
+		if !qemu.Crashed(v.Said()[seen:]) {
+			continue
 		}
+		v.crashes.Add(1)
+		if err := v.reset(ctx); err != nil {
+			return // whoever waits for the machine will tell what it said
+		}
+		seen = len(v.Said()) // its last words are of the same crash
 	}
 }
 

@@ -51,14 +51,6 @@ func (l *Line) Said() string {
 	return l.said.String()
 }
 
-// saidSince says whether a text is in what was written after a place, and how far that goes.
-func (l *Line) saidSince(from int, text string) (to int, found bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	to = l.said.Len()
-	return max(from, to-len(text)), bytes.Contains(l.said.Bytes()[from:], []byte(text))
-}
-
 // Wait waits until the machine has written a text since the last one waited for.
 func (l *Line) Wait(ctx context.Context, text string) error {
 	for {

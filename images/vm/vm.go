@@ -33,7 +33,7 @@ type VM struct {
 }
 
 // Crashes is how often the emulator crashed the machine's kernel, and it was reset (see
-// [crashed]).
+// [qemu.Crashed]).
 func (v *VM) Crashes() int { return int(v.crashes.Load()) }
 
 // Start starts a machine. It ends with ctx, or by Stop.

@@ -12,10 +12,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
-)
 
-// qemu is the emulator; Debian's package qemu-system-x86 has it.
-const qemu = "qemu-system-x86_64"
+	"github.com/vosbed/vosbed/internal/qemu"
+)
 
 // memory of the machine, in MiB; what it does not touch costs nothing.
 const memory = 1024
@@ -55,7 +54,7 @@ func boot(ctx context.Context, b base, initrd string, warp bool, out io.Writer) 
 	defer stuck.Stop()
 	var complaint tail
 	console := tail{watch: upWord, seen: func() { stuck.Stop() }}
-	cmd := exec.CommandContext(ctx, qemu, arguments(b.kernel, initrd, warp)...)
+	cmd := exec.CommandContext(ctx, qemu.Program, arguments(b.kernel, initrd, warp)...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = &console, &complaint, []*os.File{write}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err = cmd.Start(); err != nil {
@@ -74,28 +73,23 @@ func boot(ctx context.Context, b base, initrd string, warp bool, out io.Writer) 
 		return 0, fmt.Errorf("read what the program writes: %w", copied)
 	}
 	code, err := verdict(console.text.String())
-	if err != nil && console.seen != nil && strings.Contains(console.text.String(), crashed) {
+	if err != nil && console.seen != nil && qemu.Crashed(console.text.String()) {
 		return 0, fmt.Errorf("%w: %w", errStuck, err)
 	}
 	return code, err
 }
 
-// crashed is what a kernel says that has hit a breakpoint which it had taken away, since
-// QEMU's emulation by several threads goes on with a translation of code that was changed
-// (package vm). It happens while a kernel starts.
-const crashed = "int3: 0000"
-
 // arguments of QEMU: a console on the first serial line (its standard output), the
 // program's output on the second (descriptor 3), and no other device. Time that warps
 // follows the instructions executed and skips what nobody works in; that takes one
-// processor. Without cx16=off, QEMU 7.2 crashes Linux 6.12 now and then.
+// processor.
 func arguments(kernel, initrd string, warp bool) []string {
 	pace := []string{"-accel", "tcg,thread=multi", "-smp", "2"}
 	if warp {
 		pace = []string{"-accel", "tcg,thread=single", "-icount", "shift=1,sleep=off", "-smp", "1"}
 	}
 	return append(pace,
-		"-M", "q35", "-cpu", "max,cx16=off", "-m", strconv.Itoa(memory),
+		"-M", "q35", "-cpu", qemu.Processor, "-m", strconv.Itoa(memory),
 		"-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-nic", "none", "-no-reboot",
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
 		"-chardev", "file,id=out,path=/dev/fd/3", "-serial", "chardev:out",

@@ -452,3 +452,13 @@ func TestLinksOfAnotherBoot(t *testing.T) {
 	m.apply(m.daemon(), lb.System{})
 	m.wants("eth0 mtu 1500 up false", "eth1 mtu 1500 up false")
 }
+
+// tells checks that problems are told in these words.
+func tells(t *testing.T, problems string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(problems, text) {
+			t.Errorf("%q is not told:\n%s", text, problems)
+		}
+	}
+}
